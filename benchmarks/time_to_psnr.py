@@ -1,0 +1,194 @@
+"""Training seconds to 30, 35 and 40 dB on 256² pictures: our defaults beside three peers, in one run.
+
+python benchmarks/time_to_psnr.py [--pictures ...] [--seeds 0 1 2] [--cap-ratio 55] [--cap-seconds 900] [--peers ...]
+
+ours            siren_learner(dls) and one learn.fit_one_cycle(), all defaults; median of the seeds
+official        2-256-256-256-256-3, targets in [-1, 1], full batch, Adam 1e-4, plain operators (Sitzmann et al. 2020)
+siren-pytorch   that package's SirenNet and SirenWrapper as its README builds them (five layers of 256), Adam 1e-4
+siren-fastai2   [2, 256, 128, 64, 32, 3] ending in a sine, Ranger 1e-3, fit_flat_cos(300), batches of 256 of 80 % of the
+                pixels (given our loaders, which are faster than its own)
+
+PSNR is that of all pixels, clamped to [0, 1]. The time of evaluations is excluded for all alike. A peer is stopped once it
+has used `cap-ratio` times our time to 40 dB, or `cap-seconds`; what it has not reached by then is shown as "> seconds".
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import skimage.data
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.torch_core import set_seed
+from report import report
+from torch import nn
+
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.images import load_image, resize_image
+from siren_fastai.init import apply_init_
+from siren_fastai.learner import siren_learner
+from siren_fastai.models.siren import siren_model
+from siren_fastai.optimizers import ranger
+from siren_fastai.quality import psnr
+
+LEVELS = (30.0, 35.0, 40.0)
+
+
+class Clock(Callback):
+    """Training seconds and PSNR at each look, and the first look at or above each level; stops at the last or the cap."""
+
+    def __init__(self, target, predict, cap=float("inf"), every_s=0.0):
+        self.target, self.predict, self.cap, self.every_s = target, predict, cap, every_s
+        self.spent, self.steps, self.looked, self.reached, self.best = 0.0, 0, 0.0, {}, 0.0
+
+    def step_done(self, seconds: float) -> bool:
+        """Count a step; look if it is time. Returns whether to stop."""
+        self.spent, self.steps = self.spent + seconds, self.steps + 1
+        if self.spent - self.looked < self.every_s and self.spent < self.cap:
+            return False
+        return self.look()
+
+    def look(self) -> bool:
+        self.looked, quality = self.spent, psnr(self.predict(), self.target)
+        self.best = max(self.best, quality)
+        for level in LEVELS:
+            if quality >= level:
+                self.reached.setdefault(level, (self.spent, self.steps))
+        return LEVELS[-1] in self.reached or self.spent >= self.cap
+
+    def before_train(self):
+        self.started = time.perf_counter()
+
+    def after_batch(self):
+        if self.training and self.every_s:
+            now = time.perf_counter()
+            stop = self.step_done(now - self.started)
+            self.started = time.perf_counter()
+            if stop:
+                raise CancelFitException
+        elif self.training:
+            self.steps += 1
+
+    def after_train(self):
+        self.spent += time.perf_counter() - self.started
+
+    def after_epoch(self):
+        if not self.every_s and self.look() and self.spent >= self.cap:
+            raise CancelFitException
+
+
+def ours(image, seed, epochs):
+    set_seed(seed, reproducible=True)
+    learn = siren_learner(PixelDataLoaders.from_image(image))
+    clock = Clock(image, learn.render)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(*([epochs] if epochs else []), cbs=clock)
+    return clock
+
+
+def fastai2(image, seed, cap):
+    set_seed(seed, reproducible=True)
+    dls = PixelDataLoaders.from_image(image, bs=256, coords="left", valid=0.2)
+    model = apply_init_(siren_model([2, 256, 128, 64, 32, 3], hidden_omega_0=1.0, final="sine"), "siren_fastai2")
+    learn = siren_learner(dls, model, opt_func=ranger, metrics=[], wd=0.01)
+    clock = Clock(image, learn.render, cap, every_s=2.0)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_flat_cos(300, 1e-3, cbs=clock)
+    return clock
+
+
+class Sine30(nn.Module):
+    def forward(self, x):
+        return torch.sin(30.0 * x)
+
+
+def official(image, seed, cap):
+    torch.manual_seed(seed)
+    fused = siren_model([2, 256, 256, 256, 256, image.shape[-1]])  # its weights; the operators are torch's own
+    net = nn.Sequential(*(m for layer in list(fused)[:-1] for m in (layer.linear, Sine30())), fused[-1])
+    data = PixelDataLoaders.from_image(image, coords="corners").train_ds
+    goal = data.values * 2 - 1
+    return full_batch(net, lambda: nn.functional.mse_loss(net(data.coords), goal), image, cap,
+                      lambda: (net(data.coords).view(image.shape) + 1) / 2)  # fmt: skip
+
+
+def siren_pytorch(image, seed, cap):
+    from siren_pytorch import SirenNet, SirenWrapper
+
+    torch.manual_seed(seed)
+    height, width, channels = image.shape
+    net = SirenNet(dim_in=2, dim_hidden=256, dim_out=channels, num_layers=5, w0_initial=30.0)
+    wrapper = SirenWrapper(net, image_width=width, image_height=height).to(image.device)
+    goal = image.permute(2, 0, 1)[None]
+    return full_batch(wrapper, lambda: wrapper(goal), image, cap, lambda: wrapper()[0].permute(1, 2, 0))
+
+
+def full_batch(net, loss_of, image, cap, predict):
+    """Adam 1e-4 on all pixels at once, looked at every 10 steps or so."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+    clock, stop = Clock(image, torch.no_grad()(predict), cap, every_s=5.0), False
+    while not stop:
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        loss_of().backward()
+        optimizer.step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        stop = clock.step_done(time.perf_counter() - start)
+    return clock
+
+
+PEERS = {"official": official, "siren-pytorch": siren_pytorch, "siren-fastai2": fastai2}
+
+
+def load(name: str, size: int):
+    """The central square of a picture of scikit-image's, or of a file, at size x size."""
+    image = load_image(getattr(skimage.data, name)() if hasattr(skimage.data, name) else name, mode="rgb")
+    side = min(image.shape[:2])
+    top, left = (n - side for n in image.shape[:2])
+    return resize_image(image[top // 2 : top // 2 + side, left // 2 : left // 2 + side], (size, size))
+
+
+def row(picture, name, clock, base=None) -> dict:
+    cells = {"picture": picture, "method": name}
+    for level in LEVELS:
+        seconds = clock.reached.get(level, (None, None))[0]
+        cells[f"{level:g} dB s"] = seconds if seconds is not None else f"> {clock.spent:.0f}"
+    if base:
+        for level in LEVELS[1:]:
+            theirs, ours_s = clock.reached.get(level, (None,))[0], base.get(level)
+            bound = "" if theirs else "> "
+            cells[f"ratio {level:g} dB"] = bound + f"{(theirs or clock.spent) / ours_s:.0f}" if ours_s else None
+    return cells | {"best dB": clock.best, "steps": clock.steps, "total s": clock.spent}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", nargs="+", default=["astronaut", "chelsea"])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="of our fit; left out: the default of the demo")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--cap-ratio", type=float, default=55.0)
+    parser.add_argument("--cap-seconds", type=float, default=900.0)
+    options = parser.parse_args()
+    rows = []
+    for path in options.pictures:
+        image, picture = load(path, options.size), Path(path).stem
+        clocks = [ours(image, seed, options.epochs) for seed in options.seeds]
+        rows += [row(picture, f"ours, seed {seed}", clock) for seed, clock in zip(options.seeds, clocks, strict=True)]
+        base = {}
+        for level in LEVELS:
+            times = [clock.reached[level][0] for clock in clocks if level in clock.reached]
+            base[level] = statistics.median(times) if len(times) == len(clocks) else None
+        rows.append({"picture": picture, "method": "ours, median"} | {f"{k:g} dB s": v for k, v in base.items()})
+        cap = min(options.cap_seconds, options.cap_ratio * (base[40.0] or clocks[0].spent))
+        for name in options.peers:
+            rows.append(row(picture, name, PEERS[name](image, options.seeds[0], cap), base))
+            print(rows[-1], flush=True)
+    report("time_to_psnr", rows, dict(size=options.size, seeds=options.seeds, peers_seed=options.seeds[0]))
+
+
+if __name__ == "__main__":
+    main()

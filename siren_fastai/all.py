@@ -1,0 +1,85 @@
+"""The notebook's door: `from siren_fastai.all import *`. Every name is listed; none hides one of fastai's."""
+
+from fastai.learner import Learner, load_learner
+from fastai.torch_core import set_seed
+
+from siren_fastai.callbacks.apply_init import ApplyInit
+from siren_fastai.callbacks.cluster_features import ClusterFeatures
+from siren_fastai.callbacks.freeze_layers import FreezeLayers
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
+from siren_fastai.callbacks.scale_widths import ScaleWidths
+from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.watch_fit import WatchFit
+from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, pack_labels, unpack_labels
+from siren_fastai.coords import grid_coords, pixel_order
+from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.figures import fit_figure, show_pictures
+from siren_fastai.freeze import freeze_, unfreeze_
+from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
+from siren_fastai.init import SCHEMES, apply_init_, describe_schemes
+from siren_fastai.learner import PixelLearner, siren_learner
+from siren_fastai.metrics import PSNR, SSIM
+from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, siren_layer, siren_model, unfold_
+from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
+from siren_fastai.quality import bits_per_pixel, frequency_error, psnr, ssim
+from siren_fastai.render import render
+
+__all__ = [
+    "OPTIMIZERS",
+    "PSNR",
+    "SCHEMES",
+    "SSIM",
+    "USABILITY_LEVELS",
+    "ApplyInit",
+    "ClusterFeatures",
+    "FreezeLayers",
+    "Learner",
+    "MetricHistory",
+    "PixelDL",
+    "PixelDataLoaders",
+    "PixelDataset",
+    "PixelLearner",
+    "SavePictureAt",
+    "ScaleWidths",
+    "Sine",
+    "SineLayer",
+    "StopAt",
+    "WatchFit",
+    "adam",
+    "add_mean",
+    "apply_init_",
+    "bits_per_pixel",
+    "describe_schemes",
+    "fit_figure",
+    "fold_",
+    "freeze_",
+    "frequency_error",
+    "grid_coords",
+    "kmeans_labels",
+    "label_entropy",
+    "label_features",
+    "load_image",
+    "load_learner",
+    "muon",
+    "pack_labels",
+    "pixel_order",
+    "psnr",
+    "ranger",
+    "ranger_adabelief",
+    "render",
+    "save_image",
+    "scale_widths",
+    "set_seed",
+    "show_pictures",
+    "siren_layer",
+    "siren_learner",
+    "siren_model",
+    "soap",
+    "ssim",
+    "subtract_mean",
+    "to_uint8",
+    "unfold_",
+    "unfreeze_",
+    "unpack_labels",
+]

@@ -1,0 +1,1 @@
+"""What a finished fit has to tell: its history, its pictures' leading digits, figures and a report."""

@@ -1,0 +1,44 @@
+"""K-means clusters of the picture as further inputs of the network."""
+
+from fastai.callback.core import Callback, TrainEvalCallback
+
+from siren_fastai.clusters import kmeans_labels, label_features
+from siren_fastai.models.features import FeatureInput, widen_input_
+
+__all__ = ["ClusterFeatures"]
+
+
+class ClusterFeatures(Callback):
+    """Let the network read the k-means cluster of the pixel beside its position.
+
+    Acts once, when `Learner(cbs=...)` is made: it clusters the picture of `dls.train`, widens the network's first layer
+    and wraps it in `FeatureInput`, so that `render`, `export` and `get_preds` go on taking positions alone. k=1 leaves
+    the network as it is. The clusters see the target: this is for memorising and compressing a signal, where the label
+    map must be counted as part of the code (`pack_labels(learn.cluster_features.labels, k)`).
+
+    on: "color" or "color+position"; kind: "onehot" (k inputs) or "scalar" (one). `position_weight` and `seed` are those
+    of `kmeans_labels`. Raises: ValueError for fewer distinct colours than clusters, or if added after creation.
+    """
+
+    order = TrainEvalCallback.order - 3  # the network's shape comes before its initialisation
+
+    def __init__(
+        self, k: int = 4, on: str = "color", kind: str = "onehot", position_weight: float = 1.0, seed: int = 0
+    ):
+        self.k, self.on, self.kind, self.position_weight, self.seed = k, on, kind, position_weight, seed
+        self.labels = None
+
+    def after_create(self):
+        data = self.dls.train_ds
+        if getattr(data, "shape", None) is None or len(data.shape) != 2 or data.pixels is not None:
+            raise ValueError("`ClusterFeatures` needs a whole picture: PixelDataLoaders of 2-D data with valid='all'")
+        picture = data.to_picture(data.values).cpu()
+        self.labels = kmeans_labels(picture, self.k, self.on, self.position_weight, self.seed)
+        if self.k > 1:
+            features = label_features(self.labels, self.k, self.kind)
+            widened = widen_input_(self.model, features.shape[1])
+            self.learn.model = FeatureInput(widened, features.view(*data.shape, -1))
+
+    def before_fit(self):
+        if self.labels is None:
+            raise ValueError("`ClusterFeatures` changes the network: give it to Learner(cbs=...), not to fit or add_cb")

@@ -1,0 +1,89 @@
+"""A table of every epoch trained, which outlives `validate`, `lr_find` and further fits."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import pandas as pd
+from fastai.callback.core import Callback
+from fastai.learner import Recorder
+from fastai.torch_core import find_bs
+
+from siren_fastai.files import replacing
+
+__all__ = ["MetricHistory"]
+
+
+class MetricHistory(Callback):
+    """Keep a row per training epoch across all fits of the learner.
+
+    Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative), train_seconds
+    (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics.
+    fastai's own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
+    An epoch that is interrupted leaves no row.
+    """
+
+    order = Recorder.order + 1  # after the Recorder has made the epoch's record
+
+    def __init__(self):
+        self.rows, self.fits, self.opt_steps, self.samples_seen = [], 0, 0, 0
+        self.seconds, self.train_seconds, self.recording = 0.0, 0.0, False
+
+    def before_fit(self):
+        self.recording, self.counted = False, False
+
+    def before_train(self):
+        self.recording = not hasattr(self, "lr_finder")
+        if self.recording and not self.counted:
+            self.fits, self.counted = self.fits + 1, True
+        self.started = time.perf_counter()
+
+    def after_step(self):
+        self.opt_steps += self.recording
+
+    def after_batch(self):
+        if self.recording and self.training:
+            self.samples_seen += find_bs(self.yb)
+
+    def after_train(self):
+        self.train_seconds += self.recording * (time.perf_counter() - self.started)
+
+    def after_epoch(self):
+        if not self.recording:
+            return
+        self.seconds += time.perf_counter() - self.started
+        row = dict(epoch=len(self.rows), fit=self.fits - 1, opt_steps=self.opt_steps, samples_seen=self.samples_seen)
+        row |= dict(train_seconds=self.train_seconds, seconds=self.seconds, lr=self.opt.hypers[-1]["lr"])
+        names = [name for name in self.recorder.metric_names[1:] if name != "time"]
+        self.rows.append(row | dict(zip(names, self.learn.final_record, strict=False)))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a table, one column per quantity; metrics that some fits did not have are missing there."""
+        return pd.DataFrame(self.rows)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the table as CSV with a header; an existing file is replaced whole."""
+        with replacing(path) as temporary:
+            self.to_frame().to_csv(temporary, index=False)
+        return Path(path)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the rows as a JSON list of objects; missing, infinite and nan values become null."""
+        rows = [{name: _finite_or_none(x) for name, x in row.items()} for row in self.to_frame().to_dict("records")]
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(rows, indent=1, default=float, allow_nan=False))
+        return Path(path)
+
+    def plot(self, columns: list[str] | None = None, x: str = "epoch"):
+        """Draw the columns (None: all losses and metrics), one panel each, over `x`; returns the axes."""
+        frame = self.to_frame()
+        if frame.empty:
+            raise ValueError("there is no epoch to draw yet; fit first")
+        columns = list(frame.columns[7:]) if columns is None else list(columns)
+        axes = frame.plot(x=x, y=columns, subplots=True, layout=(1, -1), figsize=(4 * len(columns), 3), grid=True)
+        return axes[0]
+
+
+def _finite_or_none(x):
+    return x if not isinstance(x, float) or math.isfinite(x) else None

@@ -1,0 +1,261 @@
+"""Pictures to tensors and back: load, resize, the mean-colour residual, save.
+
+A picture is a float32 tensor (height, width, channels) with values in [0, 1].
+Gray is ITU-R BT.601 luma (.299, .587, .114), as in JPEG and in Pillow's mode "L".
+"""
+
+import operator
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from siren_fastai.files import replacing
+
+__all__ = [
+    "load_image",
+    "resize_image",
+    "to_uint8",
+    "save_image",
+    "mean_color",
+    "subtract_mean",
+    "add_mean",
+]
+
+MODES = (None, "gray", "rgb")
+LUMA = (0.299, 0.587, 0.114)
+WHOLE_RANGE = {np.dtype(np.bool_): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+def load_image(
+    source: str | os.PathLike | Image.Image | np.ndarray | Tensor,
+    size: int | tuple[int, int] | None = None,
+    mode: str | None = None,
+) -> Tensor:
+    """A picture from a file, a Pillow image, an array or a tensor, as a new float32 tensor on the CPU.
+
+    Files and Pillow images: the first frame, turned as its EXIF tag says; transparency is composited on white;
+    palettes, CMYK, YCbCr and HSV become RGB by Pillow (which also cuts 16-bit colour, but not 16-bit gray, to 8 bits).
+    Arrays and tensors: (h, w) or (h, w, c), of bool, uint8, uint16, or floats in [0, 1]. They keep their channels
+    unless there is a `mode`: then 2 and 4 channels are taken for gray + alpha and RGBA, and composited on white.
+    `size`: None as it is; an int for the shorter side, the aspect kept; (height, width) exactly.
+    `mode`: None as it is, "gray" or "rgb".
+
+    Shapes: (h, w, c) float32 in [0, 1]; c is 1 for gray and 3 for colour.
+    Raises: TypeError for another `source` or type of numbers; ValueError for NaN or infinite values, floats outside
+    [0, 1], empty pictures, shapes that are no picture, a bad `size` or `mode`; OSError from Pillow for a file that
+    cannot be read.
+    """
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES}, got {mode!r}")
+    size = _checked_size(size)
+    if isinstance(source, (str, os.PathLike)):
+        with Image.open(source) as picture:
+            image = _unit_range(_pillow_array(picture))
+    elif isinstance(source, Image.Image):
+        image = _unit_range(_pillow_array(source))
+    elif isinstance(source, np.ndarray):
+        image = _unit_range(source)
+    elif isinstance(source, Tensor):
+        image = _unit_range(_tensor_array(source))
+    else:
+        raise TypeError(f"`source` must be a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
+    image = image if mode is None else _in_mode(image, mode)
+    return image if size is None else resize_image(image, size)
+
+
+def resize_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """The picture at another size: triangle filter, widened when shrinking so that fine detail does not alias.
+
+    `size`: an int for the shorter side, the aspect kept, or (height, width). The same size gives the picture unchanged.
+    Shapes: (h, w, c) in [0, 1] -> (height, width, c) in [0, 1].
+    Raises: ValueError for a picture that is not (h, w, c) or a bad `size`; TypeError unless floating point.
+    """
+    size = _checked_size(size)
+    _check_picture(image)
+    height, width = image.shape[:2]
+    if isinstance(size, int):
+        size = tuple(max(1, round(side * size / min(height, width))) for side in (height, width))
+    if size == (height, width):
+        return image
+    planes = image.permute(2, 0, 1)[None]
+    resized = F.interpolate(planes, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return resized[0].permute(1, 2, 0).clamp(0, 1).contiguous()
+
+
+def to_uint8(image: Tensor | np.ndarray) -> np.ndarray:
+    """The picture in 8 bits: clamped to [0, 1], then rounded half up, floor(255 x + 0.5).
+
+    Shapes: (h, w, c) or (h, w) floats -> the same shape, uint8 array.
+    Raises: TypeError unless floating point; ValueError for NaN, which has no colour.
+    """
+    values = _tensor_array(image) if isinstance(image, Tensor) else np.asarray(image)
+    if values.dtype.kind != "f":
+        raise TypeError(f"`image` must hold floats in [0, 1], got {values.dtype}")
+    levels = np.clip(values, 0, 1, dtype=np.promote_types(values.dtype, np.float32))
+    if np.isnan(levels).any():
+        raise ValueError(f"`image` holds {int(np.isnan(levels).sum())} NaN values: did the training diverge?")
+    levels *= 255
+    levels += 0.5
+    return levels.astype(np.uint8)  # rounds toward zero, which is floor here
+
+
+def save_image(image: Tensor | np.ndarray, path: str | os.PathLike, **options) -> None:
+    """Write the picture in 8 bits, in the format of the path's suffix; an interrupted write leaves an old file whole.
+
+    `options` go to Pillow, as `quality=75` for a JPEG or `optimize=True` for a PNG.
+    Shapes: (h, w, 1), (h, w) or (h, w, 3) floats, clamped to [0, 1].
+    Raises: ValueError for other shapes or an unknown suffix, and as `to_uint8`.
+    """
+    path, levels = Path(path), to_uint8(image)
+    file_format = Image.registered_extensions().get(path.suffix.lower())
+    if file_format not in Image.SAVE:
+        raise ValueError(f"`path` must end in a picture's suffix such as .png, got {str(path)!r}")
+    levels = levels[..., 0] if levels.ndim == 3 and levels.shape[2] == 1 else levels
+    if levels.size == 0 or not (levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] == 3)):
+        raise ValueError(f"`image` must be (h, w), (h, w, 1) or (h, w, 3), got {tuple(image.shape)}")
+    with replacing(path) as temporary:
+        Image.fromarray(levels).save(temporary, format=file_format, **options)
+
+
+def mean_color(image: Tensor) -> Tensor:
+    """The mean over the pixels, per channel, rounded to float32: what a file would store.
+
+    Shapes: (h, w, c) -> (c,) float32, on the picture's device.
+    """
+    _check_picture(image)
+    return image.cpu().mean(dim=(0, 1), dtype=torch.float64).float().to(image.device)
+
+
+def subtract_mean(image: Tensor) -> tuple[Tensor, Tensor]:
+    """The picture less its mean colour, and that colour: `(residual, mean)`.
+
+    The mean is one float32 per channel, to be counted with a file's bytes. `add_mean` brings the picture back within
+    two roundings of float32 (1.2e-7), hence exactly in 8 bits; an 8-bit picture in float64 (`image.double()`) comes
+    back bit for bit.
+    Shapes: (h, w, c) -> (h, w, c), (c,).
+    """
+    mean = mean_color(image)
+    return image - mean.to(image.dtype), mean
+
+
+def add_mean(residual: Tensor, mean: Tensor) -> Tensor:
+    """The picture from its residual and mean colour; the inverse of `subtract_mean`, not clamped.
+
+    Shapes: (..., c), (c,) -> (..., c), of the residual's type and device.
+    Raises: ValueError when the channels differ.
+    """
+    if mean.dim() != 1 or residual.shape[-1:] != mean.shape:
+        raise ValueError(
+            f"`mean` must be (c,) for a residual (..., c), got {tuple(mean.shape)}, {tuple(residual.shape)}"
+        )
+    return residual + mean.to(residual)
+
+
+def _pillow_array(picture: Image.Image) -> np.ndarray:
+    """A Pillow image of any mode as an array of a type in WHOLE_RANGE or of floats, alpha gone."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16") or picture.mode == "F":
+        return np.asarray(picture)
+    if picture.mode == "I":
+        values = np.asarray(picture)
+        if values.size and not 0 <= values.min() <= values.max() <= 65535:
+            raise ValueError(
+                f"a 32-bit gray picture must hold 16-bit values, 0 to 65535, got {values.min()} to {values.max()}: "
+                "scale it to floats in [0, 1] and pass the array"
+            )
+        return values.astype(np.uint16)
+    gray = picture.mode in ("1", "L", "LA", "La")
+    if picture.has_transparency_data:
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, _with_alpha(picture))
+    return np.asarray(picture.convert("L" if gray else "RGB"))
+
+
+def _with_alpha(picture: Image.Image) -> Image.Image:
+    return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
+
+
+def _tensor_array(image: Tensor) -> np.ndarray:
+    """A tensor of any device as an array that numpy knows; bfloat16 becomes float32."""
+    image = image.detach().cpu().as_subclass(Tensor)
+    return (image.float() if image.dtype == torch.bfloat16 else image).numpy()
+
+
+def _unit_range(array: np.ndarray) -> Tensor:
+    """A new float32 tensor (h, w, c) in [0, 1] from an array of a type in WHOLE_RANGE or of floats in [0, 1]."""
+    _check_array_shape(array.shape)
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in WHOLE_RANGE and dtype.kind != "f":
+        raise TypeError(
+            f"a picture must hold bool, uint8, uint16 or floats in [0, 1], got {array.dtype}: "
+            "divide it by its largest possible value"
+        )
+    values = array.astype(np.float32, order="C")
+    if dtype.kind == "f":
+        _check_unit_range(values)
+        np.clip(values, 0, 1, out=values)
+    else:
+        values /= WHOLE_RANGE[dtype]
+    return torch.from_numpy(values if values.ndim == 3 else values[..., None])
+
+
+def _check_array_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"a picture must be (h, w) or (h, w, c) and not empty, got {tuple(shape)}")
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] > 4:
+        raise ValueError(f"a picture must be (h, w, c), got {tuple(shape)}: channels first? use `permute(1, 2, 0)`")
+
+
+def _check_unit_range(values: np.ndarray, slack: float = 1e-5) -> None:
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        count = values.size - np.count_nonzero(np.isfinite(values))
+        raise ValueError(f"a picture must hold finite values, got {count} that are NaN or infinite of {values.size}")
+    if low < -slack or high > 1 + slack:
+        if low >= 0 and high <= 255:
+            advice = "divide by 255 if it was 8-bit"
+        elif -1 <= low and high <= 1:
+            advice = "if it is in [-1, 1], pass (x + 1) / 2"
+        else:
+            advice = "undo its normalisation first"
+        raise ValueError(f"floats of a picture must be in [0, 1], got {low:g} to {high:g}: {advice}")
+
+
+def _in_mode(image: Tensor, mode: str) -> Tensor:
+    """Gray or RGB from 1 to 4 channels; alpha, the last of 2 or 4, is composited on white."""
+    channels = image.shape[2]
+    if channels > 4:
+        raise ValueError(f"`mode`={mode!r} needs a picture of 1 to 4 channels, got {channels}: leave `mode` out")
+    if channels in (2, 4):
+        image, alpha = image[..., :-1], image[..., -1:]
+        image = image * alpha + (1 - alpha)
+    if mode == "gray" and image.shape[2] == 3:
+        image = (image @ image.new_tensor(LUMA))[..., None]
+    if mode == "rgb" and image.shape[2] == 1:
+        image = image.repeat(1, 1, 3)
+    return image.clamp(0, 1)
+
+
+def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+    if size is None:
+        return None
+    exact = isinstance(size, Sequence)
+    sides = tuple(size) if exact else (size,)
+    is_whole = all(hasattr(n, "__index__") and not isinstance(n, (bool, Tensor)) and n >= 1 for n in sides)
+    if not is_whole or len(sides) != (2 if exact else 1):
+        raise ValueError(f"`size` must be an int of at least 1 or (height, width), got {size!r}")
+    return tuple(operator.index(n) for n in sides) if exact else operator.index(size)
+
+
+def _check_picture(image: Tensor) -> None:
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise TypeError(f"`image` must be a tensor of floats in [0, 1], got {kind}: see `load_image`")
+    if image.dim() != 3 or 0 in image.shape:
+        raise ValueError(f"`image` must be (h, w, c) and not empty, got {tuple(image.shape)}")

@@ -1,0 +1,96 @@
+"""`siren_learner`: a fastai Learner with the defaults that fit signals fast, and pictures in and out."""
+
+import torch
+from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from torch import Tensor, nn
+
+from siren_fastai.figures import show_pictures
+from siren_fastai.init import apply_init_
+from siren_fastai.metrics import PSNR
+from siren_fastai.models.siren import siren_model
+from siren_fastai.optimizers import adam
+from siren_fastai.quality import absolute_error
+from siren_fastai.render import render
+
+__all__ = ["PixelLearner", "fast_model", "siren_learner"]
+
+HIDDEN = (256, 256, 256)
+
+
+class PixelLearner(Learner):
+    """A fastai Learner of one signal: `render` samples it, `show_results` draws all of it."""
+
+    def render(self, size=None, region=None, **options) -> Tensor:
+        """The fitted signal at `size` (None: that of the data), as `siren_fastai.render.render` describes.
+
+        Raises: ValueError for a size or region if the data's coordinates are no regular grid.
+        """
+        data = self.dls.train_ds
+        if data.grid is not None:
+            return render(self.model, data.shape if size is None else size, region, **{"grid": data.grid, **options})
+        if size is not None or region is not None:
+            raise ValueError("coordinates that are no regular grid can be rendered at the data's own positions only")
+        return self._picture(self.dls.valid)
+
+    def _picture(self, dl) -> Tensor:
+        """The predictions of all samples of `dl`, at their pixels."""
+        return dl.dataset.to_picture(self.get_preds(dl=dl, reorder=False)[0].to(dl.dataset.values)).cpu()
+
+    def show_results(self, ds_idx=1, dl=None, max_n=None, shuffle=False, **kwargs):
+        """Draw target, reconstruction and absolute error of every sample of the loader."""
+        dl = self.dls[ds_idx].new(shuffle=False) if dl is None else dl
+        target, reconstruction = dl.dataset.to_picture(dl.dataset.values).cpu(), self._picture(dl)
+        error = absolute_error(reconstruction, target)
+        show_pictures({"target": target, "reconstruction": reconstruction, "error": error}, **kwargs)
+
+    def __call__(self, event_name):
+        """fastai's, but only the callbacks that define an event are asked: that was half of its time per batch."""
+        if event_name in ("after_create", "after_fit") or not isinstance(event_name, str):
+            self.__dict__.pop("_listeners", None)
+            return super().__call__(event_name)
+        for cb in self._listening(event_name):
+            cb(event_name)
+
+    def _listening(self, event_name):
+        """The callbacks that define the event, sorted by order; found again whenever a callback comes or goes."""
+        known = self.__dict__.get("_listeners")
+        if (
+            known is None
+            or len(known[0]) != len(self.cbs)
+            or any(a is not b for a, b in zip(known[0], self.cbs, strict=True))
+        ):
+            known = self.__dict__["_listeners"] = (list(self.cbs), {})
+        if event_name not in known[1]:
+            known[1][event_name] = list(self.ordered_cbs(event_name))
+        return known[1][event_name]
+
+
+def fast_model(dls: DataLoaders) -> nn.Module:
+    """The default network for `dls`: a SIREN of three layers of 256, drawn by the "fast" scheme around the mean value."""
+    data = dls.train_ds
+    model = apply_init_(siren_model([data.coords.shape[1], *HIDDEN, data.n_channels]), "fast")
+    with torch.no_grad():
+        model[-1].bias.copy_(data.values.mean(0))
+    return model
+
+
+def siren_learner(
+    dls: DataLoaders,
+    model: nn.Module | None = None,
+    metrics=None,
+    opt_func=adam,
+    lr: float = 5e-4,
+    moms: tuple[float, float, float] = (0.9, 0.8, 0.9),
+    **kwargs,
+) -> PixelLearner:
+    """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_one_cycle(n)`.
+
+    model: None is `fast_model(dls)`; a model that is given stays as it is.
+    metrics: None is `PSNR()`, for values in [0, 1]. The other arguments are fastai's `Learner`'s; the loss is the MSE.
+    Most of the quality comes as the learning rate falls: choose the epochs for the target, and let the fit end.
+    """
+    model = fast_model(dls) if model is None else model
+    metrics = PSNR() if metrics is None else metrics
+    return PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, metrics=metrics, **kwargs)

@@ -1,0 +1,84 @@
+"""PSNR and SSIM as fastai metrics, pooled over the epoch: exact for any batch size."""
+
+import math
+
+import torch
+from fastai.learner import Learner, Metric
+
+from siren_fastai.quality import psnr_from_mse, ssim
+
+__all__ = ["PSNR", "SSIM"]
+
+
+class PSNR(Metric):
+    """Peak signal-to-noise ratio in dB of all samples of the epoch, 10 log10(data_range^2 / MSE).
+
+    The squared error is summed over the epoch in float64 and the logarithm taken once: an average of the batches' PSNR
+    would be another number. `data_range` is the width of the values' range, which starts at `low`; predictions are cut
+    to it unless `clamp` is False. Equal signals give inf.
+    """
+
+    def __init__(self, data_range: float = 1.0, low: float = 0.0, clamp: bool = True):
+        if not data_range > 0:
+            raise ValueError(f"`data_range` must be above 0, got {data_range!r}")
+        self.data_range, self.low, self.clamp = data_range, low, clamp
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def accumulate(self, learn: Learner) -> None:
+        pred, target = learn.pred.detach(), learn.yb[0]
+        pred = pred.float().clamp(self.low, self.low + self.data_range) if self.clamp else pred.float()
+        error = pred.reshape(-1) - target.reshape(-1)
+        self.total = self.total + torch.dot(error, error).double()  # stays on the device: no wait per batch
+        self.count += error.numel()
+
+    @property
+    def value(self) -> float | None:
+        return psnr_from_mse(float(self.total) / self.count, self.data_range) if self.count else None
+
+    @property
+    def name(self) -> str:
+        return "psnr"
+
+
+class SSIM(Metric):
+    """Structural similarity of the picture that the epoch's batches make up (scikit-image's definition).
+
+    It needs every pixel in raster order, as the validation loader of `valid="all"` gives them. `gaussian=True` is the
+    11x11 Gaussian window of Wang et al. 2004. `data_range` as in `PSNR`; predictions are cut to it.
+    """
+
+    def __init__(self, data_range: float = 1.0, low: float = 0.0, gaussian: bool = False):
+        if not data_range > 0:
+            raise ValueError(f"`data_range` must be above 0, got {data_range!r}")
+        self.data_range, self.low, self.gaussian = data_range, low, gaussian
+        self.reset()
+
+    def reset(self) -> None:
+        self.preds, self.targets = [], []
+
+    def accumulate(self, learn: Learner) -> None:
+        self.shape = getattr(learn.dl.dataset, "shape", None)
+        if self.shape is None or learn.training:
+            raise ValueError(
+                "`SSIM` needs a picture in raster order: validate on PixelDataLoaders, not on training batches"
+            )
+        pred = learn.pred.detach().float().clamp(self.low, self.low + self.data_range)
+        self.preds.append(pred - self.low)  # SSIM is not shift invariant: its range starts at 0
+        self.targets.append(learn.yb[0] - self.low)
+
+    @property
+    def value(self) -> float | None:
+        if not self.preds:
+            return None
+        pred, target = torch.cat(self.preds), torch.cat(self.targets)
+        if len(pred) != math.prod(self.shape):
+            raise ValueError(f"`SSIM` needs all {math.prod(self.shape)} pixels, got {len(pred)}: load with valid='all'")
+        picture = (*self.shape, -1)
+        return ssim(pred.view(picture), target.view(picture), self.data_range, self.gaussian)
+
+    @property
+    def name(self) -> str:
+        return "ssim"

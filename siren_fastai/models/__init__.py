@@ -1,0 +1,1 @@
+"""Coordinate networks, one file per family."""

@@ -1,0 +1,60 @@
+"""A network that also reads features stored on a grid over the signal, such as cluster labels."""
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.models.siren import sine_layers
+
+__all__ = ["FeatureInput", "widen_input_"]
+
+
+class FeatureInput(nn.Sequential):
+    """`net` applied to (coordinates, features of the nearest cell): the features are part of the model, as a buffer.
+
+    net: its first layer reads d + k inputs. The parameters keep their names if it is an `nn.Sequential`.
+    features: (*shape, k) on cell centres of [-1, 1]^d; they travel with `state_dict`, `to` and pickles, and so does
+        their cost: whoever counts the size of a compressed signal counts them too.
+    Shapes: (n, d) -> whatever `net` gives for (n, d + k).
+    """
+
+    def __init__(self, net: nn.Module, features: Tensor):
+        super().__init__(*(net if isinstance(net, nn.Sequential) else [net]))
+        self.register_buffer("features", features)
+
+    def forward(self, coords: Tensor) -> Tensor:
+        return super().forward(torch.cat([coords, self.lookup(coords)], dim=-1))
+
+    def lookup(self, coords: Tensor) -> Tensor:
+        """The features (n, k) of the cells that hold `coords` (n, d); outside [-1, 1], of the nearest border cell."""
+        sizes = torch.tensor(self.features.shape[:-1], device=coords.device)
+        cells = ((coords + 1) / 2 * sizes).floor().long()
+        cells = cells.clamp_(min=torch.zeros_like(sizes), max=sizes - 1)
+        return self.features[tuple(cells.T)].to(coords.dtype)
+
+
+@torch.no_grad()
+def widen_input_(model: nn.Module, extra: int) -> nn.Module:
+    """Let the first linear layer of `model` read `extra` more inputs, in place, with weights as large as the old ones.
+
+    The new columns are uniform with the deviation of the old weights; the old columns stay as they are.
+    Raises: ValueError if the model has no linear layer.
+    """
+    first = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    if first is None:
+        raise ValueError(f"`model` must start with a linear layer, got {type(model).__name__} without any")
+    if extra:
+        bound = first.weight.std(correction=0) * 3**0.5
+        columns = first.weight.new_empty(first.out_features, extra).uniform_(-1, 1) * bound
+        first.weight = nn.Parameter(torch.cat([first.weight, columns], dim=1))
+        first.in_features += extra
+    return model
+
+
+def n_inputs(model: nn.Module) -> int:
+    """How many inputs the first linear layer of `model` reads."""
+    first = (
+        sine_layers(model)[0].linear
+        if sine_layers(model)
+        else next(m for m in model.modules() if isinstance(m, nn.Linear))
+    )
+    return first.in_features

@@ -1,0 +1,321 @@
+"""What each callback does, beside the promises that all keep."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback, CancelBatchException
+from fastai.learner import load_learner
+from fastai.optimizer import SGD, Adam, ranger
+from learners import picture, pixel_learner, plain_learner, same, weights
+from PIL import Image
+
+from siren_fastai.callbacks.apply_init import ApplyInit
+from siren_fastai.callbacks.cluster_features import ClusterFeatures
+from siren_fastai.callbacks.freeze_layers import FreezeLayers
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
+from siren_fastai.callbacks.scale_widths import ScaleWidths
+from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.watch_fit import WatchFit
+from siren_fastai.clusters import kmeans_labels, label_features
+from siren_fastai.images import load_image
+from siren_fastai.init import apply_init_
+from siren_fastai.metrics import PSNR
+from siren_fastai.models.siren import siren_model
+from siren_fastai.optimizers import adam, muon, ranger_adabelief, soap
+from siren_fastai.quality import psnr
+
+# ApplyInit
+
+
+def test_apply_init_draws_what_the_function_draws(tmp_path):
+    learn = pixel_learner(tmp_path)
+    torch.manual_seed(5)
+    learn.add_cb(ApplyInit(33)).apply_init.after_create()
+    expected = siren_model([2, 16, 16, 3])
+    torch.manual_seed(5)
+    apply_init_(expected, 33)
+    assert same(weights(learn), expected.state_dict())
+
+
+def test_apply_init_in_the_learner_acts_when_it_is_made_and_never_again(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=ApplyInit("siren_fastai2"))
+    assert learn.model[1].omega_0 == 1.0
+    before = weights(learn)
+    learn.fit(1, 0.0)
+    assert same(before, weights(learn))
+
+
+def test_apply_init_in_a_fit_acts_before_its_first_batch_only_once(tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.fit(1, 1e-2)
+    trained, callback = weights(learn), ApplyInit("siren")
+    learn.fit(2, 0.0, cbs=callback)
+    redrawn = weights(learn)
+    assert not same(trained, redrawn)
+    learn.fit(1, 0.0, cbs=callback)
+    assert same(redrawn, weights(learn))
+
+
+def test_apply_init_added_later_is_not_used_up_by_lr_find(tmp_path):
+    learn = pixel_learner(tmp_path)
+    before = weights(learn)
+    learn.add_cb(ApplyInit("siren")).lr_find(num_it=3, show_plot=False)
+    assert same(before, weights(learn)) and learn.apply_init.pending
+    learn.fit(1, 0.0)
+    assert not same(before, weights(learn)) and not learn.apply_init.pending
+
+
+def test_apply_init_forgets_the_optimisers_momentum(tmp_path):
+    learn = pixel_learner(tmp_path, opt_func=Adam)
+    learn.fit(1, 1e-2)
+    learn.add_cb(ApplyInit("siren")).apply_init._apply()
+    assert not any("grad_avg" in state for state in learn.opt.state.values())
+
+
+def test_apply_init_names_unknown_schemes_at_once():
+    with pytest.raises(ValueError, match="scheme"):
+        ApplyInit("siern")
+
+
+# FreezeLayers
+
+
+@pytest.mark.parametrize("opt_func", [adam, Adam, SGD, ranger, ranger_adabelief, soap, muon])
+def test_frozen_weights_do_not_move_under_momentum_and_decay(tmp_path, opt_func):
+    learn = pixel_learner(tmp_path, opt_func=opt_func, wd=0.1)
+    learn.fit(2, 1e-2)  # momentum and slow weights of earlier training
+    before = weights(learn)
+    learn.fit(2, 1e-2, cbs=FreezeLayers("0.*"))
+    after = weights(learn)
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("0."))
+    assert all(not torch.equal(before[k], after[k]) for k in before if not k.startswith("0."))
+    learn.fit(1, 1e-2)
+    assert not torch.equal(weights(learn)["0.linear.weight"], after["0.linear.weight"])
+
+
+def test_freezing_by_layer_number_is_freezing_by_name(tmp_path):
+    results = []
+    for patterns in ([0, 1], ["0.*", "1.*"]):
+        learn = pixel_learner(tmp_path)
+        learn.fit(2, 1e-2, cbs=FreezeLayers(patterns))
+        results.append(weights(learn))
+    assert same(*results)
+
+
+def test_what_was_frozen_before_stays_frozen_after(tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.model[0].linear.bias.requires_grad_(False)
+    learn.fit(1, 1e-2, cbs=FreezeLayers("0.*"))
+    assert not learn.model[0].linear.bias.requires_grad and learn.model[0].linear.weight.requires_grad
+
+
+def test_a_pattern_without_match_ends_the_fit_before_training(tmp_path):
+    learn = pixel_learner(tmp_path)
+    before = weights(learn)
+    with pytest.raises(ValueError, match="matches no parameter"):
+        learn.fit(1, 1e-2, cbs=FreezeLayers("decoder.*"))
+    assert same(before, weights(learn))
+
+
+def test_parameters_left_frozen_by_an_interrupt_are_freed_by_the_next_fit(tmp_path):
+    class Interrupt(Callback):
+        def after_batch(self):
+            raise KeyboardInterrupt("by hand")
+
+    freezing = FreezeLayers("0.*")
+    learn = pixel_learner(tmp_path, cbs=freezing)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, 1e-2, cbs=Interrupt())
+    assert not learn.model[0].linear.weight.requires_grad
+    learn.fit(1, 1e-2)
+    assert learn.model[0].linear.weight.requires_grad
+
+
+# ClusterFeatures
+
+
+def test_one_cluster_is_the_plain_model(tmp_path):
+    results = []
+    for cbs in ([], [ClusterFeatures(1)]):
+        learn = pixel_learner(tmp_path, cbs=cbs)
+        learn.fit(2, 1e-2)
+        results.append(weights(learn))
+    assert same(*results)
+
+
+@pytest.mark.parametrize("kind, extra", [("onehot", 3), ("scalar", 1)])
+def test_the_network_reads_the_cluster_of_each_pixel(tmp_path, kind, extra):
+    learn = pixel_learner(tmp_path, cbs=ClusterFeatures(3, kind=kind))
+    labels = kmeans_labels(torch.as_tensor(picture()), 3)
+    assert learn.model[0].linear.in_features == 2 + extra
+    assert (learn.model.lookup(learn.dls.valid_ds.coords) == label_features(labels, 3, kind)).all()
+
+
+def test_clusters_help_to_memorise_and_survive_export_and_rendering(tmp_path):
+    plain, clustered = (pixel_learner(tmp_path, cbs=cbs, metrics=PSNR()) for cbs in ([], [ClusterFeatures(6)]))
+    for learn in (plain, clustered):
+        learn.fit(15, 5e-3)
+    assert clustered.validate()[1] > plain.validate()[1]
+    clustered.export("clustered.pkl")
+    assert torch.equal(load_learner(tmp_path / "clustered.pkl").render((9, 9)), clustered.render((9, 9)))
+    assert psnr(clustered.render(), picture()) == pytest.approx(clustered.validate()[1], abs=1e-4)
+
+
+def test_clusters_are_refused_where_they_cannot_act(tmp_path):
+    with pytest.raises(ValueError, match="Learner\\(cbs"):
+        pixel_learner(tmp_path).fit(1, cbs=ClusterFeatures(2))
+    with pytest.raises(ValueError, match="whole picture"):
+        plain_learner(tmp_path, cbs=ClusterFeatures(2))
+    with pytest.raises(ValueError, match="whole picture"):
+        pixel_learner(tmp_path, valid=0.2, cbs=ClusterFeatures(2))
+
+
+# ScaleWidths
+
+
+def test_scale_widths_doubles_hidden_widths_in_the_optimiser_too(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=ScaleWidths(2))
+    assert [tuple(p.shape) for p in learn.model.parameters() if p.ndim == 2] == [(32, 2), (32, 32), (3, 32)]
+    before = weights(learn)
+    learn.fit(1, 1e-2)
+    after = weights(learn)
+    assert all(not torch.equal(before[k], after[k]) for k in before)
+
+
+def test_scale_widths_added_to_a_fit_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Learner\\(cbs"):
+        pixel_learner(tmp_path).fit(1, cbs=ScaleWidths(2))
+    with pytest.raises(ValueError, match="`mult`"):
+        ScaleWidths(0)
+
+
+# MetricHistory
+
+
+@pytest.mark.parametrize("new_learner", [pixel_learner, plain_learner])
+def test_history_counts_epochs_steps_and_samples_over_all_fits(tmp_path, new_learner):
+    learn = new_learner(tmp_path, cbs=MetricHistory())
+    batches, samples = len(learn.dls.train), sum(len(b[1]) for b in learn.dls.train)
+    learn.fit(2, 1e-3)
+    learn.validate(), learn.get_preds(), learn.lr_find(num_it=3, show_plot=False)
+    learn.fit_one_cycle(3, 1e-2)
+    table = learn.metric_history.to_frame()
+    assert table.epoch.tolist() == [0, 1, 2, 3, 4] and table.fit.tolist() == [0, 0, 1, 1, 1]
+    assert table.opt_steps.tolist() == [batches * i for i in range(1, 6)]
+    assert table.samples_seen.tolist() == [samples * i for i in range(1, 6)]
+    assert table.lr.iloc[1] == 1e-3 and table.lr.iloc[-1] == learn.recorder.lrs[-1] != 1e-3
+    assert (table.seconds.diff().iloc[1:] > 0).all() and (table.train_seconds <= table.seconds).all()
+
+
+def test_history_rows_hold_fastais_own_numbers(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=MetricHistory(), metrics=PSNR())
+    learn.fit(3, 1e-3)
+    table = learn.metric_history.to_frame()
+    assert table[["train_loss", "valid_loss", "psnr"]].values.tolist() == [list(row) for row in learn.recorder.values]
+
+
+def test_history_counts_no_step_where_none_happened(tmp_path):
+    class Skip(Callback):
+        def before_batch(self):
+            if self.training and self.iter == 0:
+                raise CancelBatchException
+
+    learn = pixel_learner(tmp_path, cbs=[MetricHistory(), Skip()])
+    learn.fit(1, 1e-3)
+    assert learn.metric_history.rows[0]["opt_steps"] == len(learn.dls.train) - 1
+
+
+def test_history_files_hold_the_table_and_replace_old_ones(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=MetricHistory())
+    learn.fit(2, 1e-3)
+    learn.metric_history.rows[0]["psnr"] = float("inf")
+    table = learn.metric_history.to_frame()
+    for _ in range(2):
+        csv, js = learn.metric_history.to_csv(tmp_path / "h.csv"), learn.metric_history.to_json(tmp_path / "h.json")
+    pd.testing.assert_frame_equal(pd.read_csv(csv), table)
+    rows = json.loads(js.read_text())
+    assert rows[0]["psnr"] is None and rows[1]["valid_loss"] == table.valid_loss[1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["h.csv", "h.json"]
+    assert len(learn.metric_history.plot(["valid_loss", "psnr"], x="seconds")) == 2
+
+
+def test_history_without_epochs_has_nothing_to_draw():
+    with pytest.raises(ValueError, match="fit first"):
+        MetricHistory().plot()
+
+
+# StopAt
+
+
+def test_stop_at_ends_the_fit_at_the_first_epoch_that_reaches_the_value(tmp_path):
+    free = pixel_learner(tmp_path, cbs=MetricHistory())
+    free.fit(12, 5e-3)
+    table = free.metric_history.to_frame()
+    target = float(table.psnr.iloc[5])
+    first = int((table.psnr >= target).idxmax())
+    stopped = pixel_learner(tmp_path, cbs=[MetricHistory(), StopAt("psnr", target)])
+    stopped.fit(12, 5e-3)
+    assert len(stopped.metric_history.rows) == first + 1
+    reached = stopped.stop_at.reached
+    assert reached["epoch"] == first and reached["value"] >= target and reached["seconds"] > 0
+    assert reached["opt_steps"] == table.opt_steps[first]
+
+
+def test_stop_at_knows_that_losses_fall_and_reports_what_was_not_reached(tmp_path):
+    learn = plain_learner(tmp_path, cbs=StopAt("valid_loss", 1e9))
+    learn.fit(3, 1e-3)
+    assert learn.stop_at.reached["epoch"] == 0
+    learn = plain_learner(tmp_path, cbs=StopAt("valid_loss", 0.0))
+    learn.fit(2, 1e-3)
+    assert learn.stop_at.reached is None and len(learn.recorder.values) == 2
+
+
+def test_stop_at_names_the_columns_there_are(tmp_path):
+    with pytest.raises(ValueError, match="train_loss.*ssimm"):
+        pixel_learner(tmp_path).fit(1, cbs=StopAt("ssimm", 1.0))
+
+
+# SavePictureAt
+
+
+def test_usability_levels_are_the_notes():
+    assert [round(level, 1) for level in USABILITY_LEVELS.values()] == [23.9, 29.9, 43.9]
+
+
+def test_pictures_are_saved_once_when_a_level_is_first_reached(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=[MetricHistory(), SavePictureAt(tmp_path / "levels", levels=(8.0, 12.0, 90.0))])
+    learn.fit(8, 3e-3)
+    saved, table = learn.save_picture_at.saved, learn.metric_history.to_frame()
+    assert set(saved) == {8.0, 12.0}
+    for level, (path, epoch, quality) in saved.items():
+        assert epoch == (table.psnr >= level).idxmax() and quality == pytest.approx(table.psnr[epoch], abs=1e-3)
+        assert psnr(load_image(path), picture()) == pytest.approx(quality, abs=0.2)
+
+
+def test_saving_pictures_needs_pictures(tmp_path):
+    with pytest.raises(ValueError, match="from_image"):
+        plain_learner(tmp_path).fit(1, cbs=SavePictureAt(tmp_path))
+    with pytest.raises(ValueError, match="`levels`"):
+        SavePictureAt(levels=())
+
+
+# WatchFit
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_the_animation_has_a_frame_per_look(tmp_path, suffix):
+    path = tmp_path / f"fit{suffix}"
+    learn = pixel_learner(tmp_path, cbs=WatchFit(path, every=2, size=(24, 20)))
+    learn.fit(5, 1e-2)
+    with Image.open(path) as animation:
+        assert animation.n_frames == 3 and animation.size == (20, 24)
+
+
+def test_watching_names_what_it_cannot_write():
+    with pytest.raises(ValueError, match=".webp or .gif"):
+        WatchFit("fit.mp4")
+    with pytest.raises(ValueError, match="`every`"):
+        WatchFit(every=0)

@@ -1,0 +1,140 @@
+"""The learner: fastai's methods on pixels, rendering, results, and the same training as a plain loop."""
+
+import numpy as np
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner, load_learner
+from learners import picture, pixel_learner, same, weights
+from skimage.metrics import peak_signal_noise_ratio
+
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.learner import siren_learner
+from siren_fastai.metrics import PSNR
+from siren_fastai.models.siren import siren_model
+
+
+def test_a_default_fit_reconstructs_a_picture(tmp_path):
+    dls = PixelDataLoaders.from_image(picture(24, 20), path=tmp_path, bs=128)
+    learn = siren_learner(dls)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(40)
+    assert peak_signal_noise_ratio(picture(24, 20), learn.render().numpy(), data_range=1) > 30
+
+
+@pytest.mark.parametrize("shape", [(64, 2), (8, 6, 3), (4, 5, 3, 1), (1, 1, 3)])
+def test_signals_of_any_dimension_fit_and_render(tmp_path, shape):
+    values = np.random.default_rng(0).random(shape)
+    learn = siren_learner(
+        PixelDataLoaders.from_array(values, path=tmp_path), siren_model([len(shape) - 1, 8, shape[-1]])
+    )
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+    assert learn.render().shape == shape
+    assert learn.render(size=(3,) * (len(shape) - 1)).shape == (*(3,) * (len(shape) - 1), shape[-1])
+
+
+def test_training_equals_a_plain_loop_over_the_same_batches(tmp_path):
+    """The whole apparatus changes nothing: 50 steps of Adam in fastai and by hand give the same losses (S0-21)."""
+    batches, losses = [], []
+
+    class Spy(Callback):
+        def after_loss(self):
+            if self.training:
+                batches.append((self.xb[0].clone(), self.yb[0].clone()))
+                losses.append(self.loss.item())
+
+    learn = pixel_learner(tmp_path, moms=(0.9, 0.9, 0.9))
+    model = siren_model([2, 16, 16, 3])
+    model.load_state_dict(learn.model.state_dict())
+    learn.fit(17, 1e-3, cbs=Spy())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for (coords, values), expected in zip(batches[:50], losses, strict=False):
+        loss = (model(coords) - values).square().mean()
+        assert loss.item() == pytest.approx(expected, rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_fastais_methods_work(tmp_path, capsys):
+    learn = pixel_learner(tmp_path, metrics=PSNR())
+    assert learn.lr_find(num_it=4, show_plot=False).valley > 0
+    learn.fit_flat_cos(1, 1e-3)
+    preds, targets = learn.get_preds()
+    assert preds.shape == targets.shape == (120, 3)
+    assert torch.equal(targets, torch.as_tensor(picture().reshape(-1, 3)))
+    torch.testing.assert_close(learn.get_preds(ds_idx=0)[1], targets)  # a shuffled loader is put back in order
+    loss, value = learn.validate()
+    assert value == pytest.approx(
+        peak_signal_noise_ratio(picture(), preds.view(12, 10, 3).clamp(0, 1).numpy(), data_range=1)
+    )
+    assert "Total params: 371" in str(learn.summary())
+    learn.show_results()
+    learn.save("fitted")
+    learn.load("fitted")
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available.*:UserWarning")
+def test_mixed_precision_can_be_asked_for(tmp_path):
+    learn = pixel_learner(tmp_path).to_fp16()
+    learn.fit(1, 1e-3)
+    assert all(v.isfinite().all() for v in weights(learn).values())
+
+
+def test_an_exported_learner_renders_the_same_picture(tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.fit(1, 1e-3)
+    learn.export("fit.pkl")
+    loaded = load_learner(tmp_path / "fit.pkl")
+    assert torch.equal(loaded.render(), learn.render()) and torch.equal(loaded.render(20), learn.render(20))
+    assert len(loaded.dls.train_ds) == 0
+
+
+def test_rendering_at_the_datas_size_is_what_validation_saw(tmp_path):
+    for coords in ("centers", "corners", "left"):
+        learn = pixel_learner(tmp_path, coords=coords)
+        learn.fit(1, 1e-3)
+        expected = learn.get_preds()[0].view(12, 10, 3).clamp(0, 1)
+        torch.testing.assert_close(learn.render(), expected, atol=1e-6, rtol=0)
+
+
+def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
+    learn = pixel_learner(tmp_path, dims=(1, 16, 3), coords="line")
+    learn.fit(1, 1e-3)
+    assert torch.equal(learn.render(), learn.get_preds()[0].view(12, 10, 3))
+    with pytest.raises(ValueError, match="own positions"):
+        learn.render(size=20)
+
+
+def test_left_out_samples_stay_empty_in_the_results(tmp_path):
+    learn = pixel_learner(tmp_path, valid=0.25)
+    learn.fit(1, 1e-3)
+    assert learn.render().isfinite().all()
+    assert int(learn._picture(learn.dls.valid).isnan().any(-1).sum()) == 90
+    learn.show_results()
+
+
+def test_callbacks_that_come_and_go_are_heard_while_they_are_there(tmp_path):
+    class Count(Callback):
+        def __init__(self):
+            self.batches = 0
+
+        def after_batch(self):
+            self.batches += 1
+
+    learn = pixel_learner(tmp_path)
+    first, second = Count(), Count()
+    learn.fit(1, 1e-3, cbs=first)
+    learn.fit(1, 1e-3, cbs=second)
+    learn.validate(cbs=second)
+    assert (first.batches, second.batches) == (4, 5)
+
+
+def test_it_trains_as_a_plain_fastai_learner_does(tmp_path):
+    ours = pixel_learner(tmp_path)
+    plain = pixel_learner(tmp_path)
+    plain.__class__ = Learner
+    for learn in (ours, plain):
+        learn.fit(2, 1e-3)
+    assert same(weights(ours), weights(plain))

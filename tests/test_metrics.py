@@ -1,0 +1,82 @@
+"""PSNR and SSIM over an epoch equal scikit-image's on the whole picture, for any batch size."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from learners import picture, pixel_learner, plain_learner
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from siren_fastai.metrics import PSNR, SSIM
+
+
+@pytest.mark.parametrize("valid_bs", [1000, 37, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_metrics_equal_scikit_image_for_any_batch_size(tmp_path, valid_bs, channels):
+    learn = pixel_learner(
+        tmp_path, dims=(2, 16, channels), metrics=[PSNR(), SSIM(), SSIM(gaussian=True)], size=(16, 13)
+    )
+    learn.fit(2, 1e-2)
+    learn.dls.valid.bs = valid_bs
+    _, got_psnr, got_ssim, got_gaussian = learn.validate()
+    target, pred = picture(16, 13, channels).astype(np.float64), learn.render().numpy().astype(np.float64)
+    assert got_psnr == pytest.approx(peak_signal_noise_ratio(target, pred, data_range=1.0), abs=1e-4)
+    options = dict(data_range=1.0, channel_axis=-1)
+    assert got_ssim == pytest.approx(structural_similarity(target, pred, **options), abs=1e-5)
+    options |= dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    assert got_gaussian == pytest.approx(structural_similarity(target, pred, **options), abs=1e-5)
+
+
+def fed(metric, *batches):
+    for pred, target in batches:
+        metric.accumulate(SimpleNamespace(pred=torch.tensor(pred), yb=(torch.tensor(target),)))
+    return metric.value
+
+
+def test_psnr_is_pooled_not_averaged():
+    value = fed(PSNR(), ([[0.5]], [[0.5]]), ([[0.5]], [[0.6]]))
+    assert value == pytest.approx(10 * math.log10(2 / 0.01), abs=1e-4)
+
+
+def test_psnr_clamps_to_its_range_and_knows_others():
+    assert fed(PSNR(), ([[3.0]], [[1.0]])) == math.inf
+    assert fed(PSNR(clamp=False), ([[1.5]], [[1.0]])) == pytest.approx(10 * math.log10(1 / 0.25), abs=1e-5)
+    assert fed(PSNR(2.0, low=-1.0), ([[-9.0]], [[-0.9]])) == pytest.approx(10 * math.log10(4 / 0.01), abs=1e-4)
+
+
+def test_psnr_forgets_on_reset_and_has_no_value_without_samples():
+    metric = PSNR()
+    fed(metric, ([[0.0]], [[1.0]]))
+    metric.reset()
+    assert metric.value is None and fed(metric, ([[0.4]], [[0.5]])) == pytest.approx(20, abs=1e-4)
+
+
+def test_psnr_works_in_a_plain_learner(tmp_path):
+    learn = plain_learner(tmp_path, metrics=PSNR(data_range=4.0, clamp=False))
+    loss, value = learn.validate()
+    assert value == pytest.approx(10 * math.log10(16 / loss), abs=1e-4)
+
+
+def test_ssim_says_what_it_needs(tmp_path):
+    with pytest.raises(ValueError, match="valid='all'"):
+        pixel_learner(tmp_path, metrics=SSIM(), valid=0.5).validate()
+    with pytest.raises(ValueError, match="PixelDataLoaders"):
+        plain_learner(tmp_path, metrics=SSIM()).validate()
+
+
+@pytest.mark.parametrize("metric", [PSNR, SSIM])
+def test_a_range_of_nothing_is_refused(metric):
+    with pytest.raises(ValueError, match="`data_range`"):
+        metric(data_range=0)
+
+
+def test_ssim_of_a_shifted_range_is_that_of_the_picture(tmp_path):
+    unit = pixel_learner(tmp_path, metrics=SSIM())
+    shifted = pixel_learner(tmp_path, metrics=SSIM(2.0, low=-1.0))
+    shifted.dls.train_ds.values = unit.dls.train_ds.values * 2 - 1
+    with torch.no_grad():
+        shifted.model.load_state_dict(unit.model.state_dict())
+        shifted.model[-1].weight.mul_(2), shifted.model[-1].bias.mul_(2).sub_(1)
+    assert shifted.validate()[1] == pytest.approx(unit.validate()[1], abs=1e-5)

@@ -1,0 +1,51 @@
+"""Rendering: equal to one forward pass, at any size, region and chunk; the model is left as it was."""
+
+import pytest
+import torch
+from torch import nn
+
+from siren_fastai.coords import grid_coords
+from siren_fastai.models.siren import siren_model
+from siren_fastai.render import render
+
+
+@pytest.mark.parametrize("size", [(7,), (5, 9), (3, 4, 5)])
+@pytest.mark.parametrize("grid", ["centers", "corners", "left"])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_rendering_equals_one_forward_pass(size, grid, chunk):
+    model = siren_model([len(size), 8, 3])
+    expected = model(grid_coords(size, grid)).view(*size, 3)
+    torch.testing.assert_close(render(model, size, grid=grid, clamp=None, chunk=chunk), expected)
+
+
+def test_a_region_is_the_part_of_a_finer_picture():
+    model = siren_model([2, 8, 1])
+    whole = render(model, 32)
+    torch.testing.assert_close(render(model, (16, 8), region=(-1, 0, 0, 0.5)), whole[:16, 16:24], atol=1e-5, rtol=0)
+
+
+def test_values_are_clamped_and_finite_by_default():
+    model = siren_model([2, 8, 3])
+    with torch.no_grad():
+        model[-1].bias.fill_(5.0)
+    assert (render(model, 8) == 1).all() and render(model, 8, clamp=None).min() > 3
+
+
+def test_the_model_keeps_its_mode_and_its_gradients():
+    model = nn.Sequential(siren_model([2, 8, 3]), nn.Dropout(0.5)).train()
+    picture = render(model, 8)
+    assert model.training and torch.equal(picture, render(model, 8)) and not picture.requires_grad
+
+
+@pytest.mark.parametrize(
+    "size, region, message",
+    [
+        (0, None, "`size`"),
+        ((4.0, 4), None, "`size`"),
+        (4, (0, 0, 1), "`region`"),
+        (4, (0, 0, 0, 1), "`region`"),
+    ],
+)
+def test_bad_sizes_and_regions_are_named(size, region, message):
+    with pytest.raises(ValueError, match=message):
+        render(siren_model([2, 8, 3]), size, region)

@@ -2,9 +2,9 @@
 
 python benchmarks/memory.py [--sizes 512 1024 2048 4096] [--render 8192]
 
-Fitting: one epoch of `siren_learner` with batches of 16384. "beyond start" is the peak minus what the process held before
-the picture was made (interpreter, torch, fastai); "per signal" divides it by the bytes of the float32 signal, and the
-slope between the sizes is free of any constant.
+Fitting: one epoch of `siren_learner` with batches of 16384. "beyond start" is the peak minus what the process held
+before the picture was made (interpreter, torch, fastai); "per signal" divides it by the bytes of the float32 signal,
+and the slope between the sizes is free of any constant.
 """
 
 import argparse

@@ -1,15 +1,16 @@
 """Training seconds to 30, 35 and 40 dB on 256² pictures: our defaults beside three peers, in one run.
 
-python benchmarks/time_to_psnr.py [--pictures ...] [--seeds 0 1 2] [--cap-ratio 55] [--cap-seconds 900] [--peers ...]
+python benchmarks/time_to_psnr.py [--pictures ...] [--seeds 0 1 2] [--epochs 10 30] [--peers ...] [--cap-seconds ...]
 
-ours            siren_learner(dls) and one learn.fit_one_cycle(), all defaults; median of the seeds
+ours            siren_learner(dls) and learn.fit_one_cycle(epochs), nothing else said: every seed, and the best median
 official        2-256-256-256-256-3, targets in [-1, 1], full batch, Adam 1e-4, plain operators (Sitzmann et al. 2020)
 siren-pytorch   that package's SirenNet and SirenWrapper as its README builds them (five layers of 256), Adam 1e-4
 siren-fastai2   [2, 256, 128, 64, 32, 3] ending in a sine, Ranger 1e-3, fit_flat_cos(300), batches of 256 of 80 % of the
                 pixels (given our loaders, which are faster than its own)
 
-PSNR is that of all pixels, clamped to [0, 1]. The time of evaluations is excluded for all alike. A peer is stopped once it
-has used `cap-ratio` times our time to 40 dB, or `cap-seconds`; what it has not reached by then is shown as "> seconds".
+PSNR is that of all pixels, clamped to [0, 1]. Evaluations are left out of the time for all alike. Ours is looked at
+after each epoch, a peer after each 5 s of its training (siren-fastai2: 2 s). A peer stops at 40 dB or after
+`cap-seconds`; what it has not reached by then is "> seconds".
 """
 
 import argparse
@@ -17,65 +18,17 @@ import statistics
 import time
 from pathlib import Path
 
-import skimage.data
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from clock import LEVELS, Clock, square_picture
 from fastai.torch_core import set_seed
 from report import report
 from torch import nn
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.images import load_image, resize_image
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import ranger
-from siren_fastai.quality import psnr
-
-LEVELS = (30.0, 35.0, 40.0)
-
-
-class Clock(Callback):
-    """Training seconds and PSNR at each look, and the first look at or above each level; stops at the last or the cap."""
-
-    def __init__(self, target, predict, cap=float("inf"), every_s=0.0):
-        self.target, self.predict, self.cap, self.every_s = target, predict, cap, every_s
-        self.spent, self.steps, self.looked, self.reached, self.best = 0.0, 0, 0.0, {}, 0.0
-
-    def step_done(self, seconds: float) -> bool:
-        """Count a step; look if it is time. Returns whether to stop."""
-        self.spent, self.steps = self.spent + seconds, self.steps + 1
-        if self.spent - self.looked < self.every_s and self.spent < self.cap:
-            return False
-        return self.look()
-
-    def look(self) -> bool:
-        self.looked, quality = self.spent, psnr(self.predict(), self.target)
-        self.best = max(self.best, quality)
-        for level in LEVELS:
-            if quality >= level:
-                self.reached.setdefault(level, (self.spent, self.steps))
-        return LEVELS[-1] in self.reached or self.spent >= self.cap
-
-    def before_train(self):
-        self.started = time.perf_counter()
-
-    def after_batch(self):
-        if self.training and self.every_s:
-            now = time.perf_counter()
-            stop = self.step_done(now - self.started)
-            self.started = time.perf_counter()
-            if stop:
-                raise CancelFitException
-        elif self.training:
-            self.steps += 1
-
-    def after_train(self):
-        self.spent += time.perf_counter() - self.started
-
-    def after_epoch(self):
-        if not self.every_s and self.look() and self.spent >= self.cap:
-            raise CancelFitException
 
 
 def ours(image, seed, epochs):
@@ -83,7 +36,7 @@ def ours(image, seed, epochs):
     learn = siren_learner(PixelDataLoaders.from_image(image))
     clock = Clock(image, learn.render)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(*([epochs] if epochs else []), cbs=clock)
+        learn.fit_one_cycle(epochs, cbs=clock)
     return clock
 
 
@@ -142,14 +95,6 @@ def full_batch(net, loss_of, image, cap, predict):
 PEERS = {"official": official, "siren-pytorch": siren_pytorch, "siren-fastai2": fastai2}
 
 
-def load(name: str, size: int):
-    """The central square of a picture of scikit-image's, or of a file, at size x size."""
-    image = load_image(getattr(skimage.data, name)() if hasattr(skimage.data, name) else name, mode="rgb")
-    side = min(image.shape[:2])
-    top, left = (n - side for n in image.shape[:2])
-    return resize_image(image[top // 2 : top // 2 + side, left // 2 : left // 2 + side], (size, size))
-
-
 def row(picture, name, clock, base=None) -> dict:
     cells = {"picture": picture, "method": name}
     for level in LEVELS:
@@ -163,31 +108,41 @@ def row(picture, name, clock, base=None) -> dict:
     return cells | {"best dB": clock.best, "steps": clock.steps, "total s": clock.spent}
 
 
+def medians(clocks) -> dict:
+    """Median seconds to each level over the seeds, for levels that all of them reached."""
+    return {
+        level: statistics.median(clock.reached[level][0] for clock in clocks)
+        for level in LEVELS
+        if all(level in clock.reached for clock in clocks)
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", nargs="+", default=["astronaut", "chelsea"])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, help="of our fit; left out: the default of the demo")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[10, 30], help="our fits, one for each length")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--cap-ratio", type=float, default=55.0)
-    parser.add_argument("--cap-seconds", type=float, default=900.0)
+    parser.add_argument("--cap-seconds", type=float, nargs="+", default=[900.0], help="for each peer, or one for all")
+    parser.add_argument("--name", default="time_to_psnr", help="of the JSON file")
     options = parser.parse_args()
+    caps = options.cap_seconds * (len(options.peers) if len(options.cap_seconds) == 1 else 1)
+    caps = dict(zip(options.peers, caps, strict=True))
     rows = []
     for path in options.pictures:
-        image, picture = load(path, options.size), Path(path).stem
-        clocks = [ours(image, seed, options.epochs) for seed in options.seeds]
-        rows += [row(picture, f"ours, seed {seed}", clock) for seed, clock in zip(options.seeds, clocks, strict=True)]
-        base = {}
-        for level in LEVELS:
-            times = [clock.reached[level][0] for clock in clocks if level in clock.reached]
-            base[level] = statistics.median(times) if len(times) == len(clocks) else None
-        rows.append({"picture": picture, "method": "ours, median"} | {f"{k:g} dB s": v for k, v in base.items()})
-        cap = min(options.cap_seconds, options.cap_ratio * (base[40.0] or clocks[0].spent))
+        image, picture, base = square_picture(path, options.size), Path(path).stem, {}
+        for epochs in options.epochs:
+            clocks = [ours(image, seed, epochs) for seed in options.seeds]
+            names = [f"ours, fit_one_cycle({epochs}), seed {seed}" for seed in options.seeds]
+            rows += [row(picture, name, clock) for name, clock in zip(names, clocks, strict=True)]
+            base = {level: min(s, base.get(level, s)) for level, s in {**base, **medians(clocks)}.items()}
+            print(rows[-len(clocks) :], flush=True)
+        rows.append({"picture": picture, "method": "ours, best median"} | {f"{k:g} dB s": v for k, v in base.items()})
         for name in options.peers:
-            rows.append(row(picture, name, PEERS[name](image, options.seeds[0], cap), base))
+            rows.append(row(picture, name, PEERS[name](image, options.seeds[0], caps[name]), base))
             print(rows[-1], flush=True)
-    report("time_to_psnr", rows, dict(size=options.size, seeds=options.seeds, peers_seed=options.seeds[0]))
+    report(options.name, rows, dict(size=options.size, seeds=options.seeds, peers_seed=options.seeds[0]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Signals as fastai DataLoaders: the whole signal lives on one device, a batch is one slice of a permutation made there.
+"""Signals as fastai DataLoaders: the whole signal lives on one device, a batch is a slice of a permutation made there.
 
 There is no per-pixel Python: `PixelDL` hands `PixelDataset` an index tensor and gets a batch back.
 """
@@ -234,7 +234,9 @@ class PixelDataLoaders(DataLoaders):
         if off_grid and grid is None:
             raise ValueError(f"`off_grid` needs a regular grid as `coords`, one of {GRIDS}, got {coords!r}")
         if off_grid and valid != "all":
-            raise ValueError("`off_grid` interpolates between all samples, so `valid` must be 'all'; judge off the grid")
+            raise ValueError(
+                "`off_grid` interpolates between all samples, so `valid` must be 'all'; judge off the grid"
+            )
         device = default_device() if device is None else torch.device(device)
         samples = PixelDataset(_coords_of(coords, shape, order), values.reshape(-1, values.shape[-1]), shape, grid)
         train, held_out = _split(samples.to_(device), valid)

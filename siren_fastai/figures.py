@@ -11,7 +11,7 @@ __all__ = ["show_pictures", "fit_figure"]
 
 
 def show_pictures(pictures: Mapping[str, Tensor], axes=None, height: float = 3.2) -> Figure:
-    """Draw named signals side by side: (h, w, c) as pictures, (length, c) as curves, (depth, h, w, c) by its middle slice.
+    """Draw named signals side by side: (h, w, c) as pictures, (length, c) as curves, a volume by its middle slice.
 
     Values outside [0, 1] are clamped, nan is left grey. Pictures called "error" get a colour scale of
     their own. `axes`: one matplotlib axis per picture; None makes a figure `height` inches high.

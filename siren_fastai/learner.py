@@ -68,7 +68,7 @@ class PixelLearner(Learner):
 
 
 def fast_model(dls: DataLoaders) -> nn.Module:
-    """The default network for `dls`: a SIREN of three layers of 256, drawn by the "fast" scheme around the mean value."""
+    """The default network for `dls`: a SIREN of three layers of 256, drawn by the "fast" scheme around the mean."""
     data = dls.train_ds
     model = apply_init_(siren_model([data.coords.shape[1], *HIDDEN, data.n_channels]), "fast")
     with torch.no_grad():
@@ -83,14 +83,16 @@ def siren_learner(
     opt_func=adam,
     lr: float = 5e-4,
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),
+    wd: float = 0.0,
     **kwargs,
 ) -> PixelLearner:
     """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_one_cycle(n)`.
 
     model: None is `fast_model(dls)`; a model that is given stays as it is.
-    metrics: None is `PSNR()`, for values in [0, 1]. The other arguments are fastai's `Learner`'s; the loss is the MSE.
+    metrics: None is `PSNR()`, for values in [0, 1]. wd: no weight decay unless asked for.
+    The other arguments are those of fastai's `Learner`; the loss is the MSE.
     Most of the quality comes as the learning rate falls: choose the epochs for the target, and let the fit end.
     """
     model = fast_model(dls) if model is None else model
     metrics = PSNR() if metrics is None else metrics
-    return PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, metrics=metrics, **kwargs)
+    return PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)

@@ -1,7 +1,8 @@
 """Optimisers by name, each usable as fastai's `opt_func`: `Learner(..., opt_func=soap)`.
 
-All but `ranger` are PyTorch optimisers in fastai's `OptimWrapper`, so schedulers set their `lr`, `mom` and `wd` as usual.
-None decays the weights unless `wd` says so: a SIREN's weights are its frequencies.
+All but `ranger` are PyTorch optimisers in fastai's `OptimWrapper`: schedulers set `lr`, `mom` and `wd` as usual.
+Ours decay no weights unless `wd` says so: a SIREN's weights are its frequencies. fastai's `ranger` decays by .01 unless
+the learner is told `wd=0`, as `siren_learner` tells it.
 """
 
 import contextlib

@@ -35,7 +35,7 @@ def test_signals_of_any_dimension_fit_and_render(tmp_path, shape):
 
 
 def test_training_equals_a_plain_loop_over_the_same_batches(tmp_path):
-    """The whole apparatus changes nothing: 50 steps of Adam in fastai and by hand give the same losses (S0-21)."""
+    """The whole apparatus changes nothing: 50 steps of Adam in fastai and by hand give the same losses."""
     batches, losses = [], []
 
     class Spy(Callback):

@@ -10,12 +10,13 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 SIZES = {
     "00_fit_one_image": ("size, epochs = 128, 20", "size, epochs = 32, 2"),
-    "01_init_schemes": ("size, width, epochs, seeds = 64, 64, 60, 3", "size, width, epochs, seeds = 16, 8, 2, 2"),
+    "01_init_schemes": ("size, width, epochs, seeds = 64, 64, 30, 3", "size, width, epochs, seeds = 16, 8, 2, 2"),
     "02_freezing": ("size, width, epochs, seeds = 64, 64, 100, 3", "size, width, epochs, seeds = 16, 8, 2, 2"),
-    "03_cluster_features": ("size, width, epochs, seeds = 64, 64, 100, 3", "size, width, epochs, seeds = 16, 8, 2, 2"),
-    "04_width_scaling": ("size, epochs, seeds = 64, 60, 3", "size, epochs, seeds = 16, 3, 2"),
-    "05_metric_history": ("size, epochs = 128, 15", "size, epochs = 32, 2"),
+    "03_cluster_features": ("size, width, epochs, seeds = 64, 64, 60, 3", "size, width, epochs, seeds = 16, 8, 2, 2"),
+    "04_width_scaling": ("size, epochs, seeds = 64, 48, 3", "size, epochs, seeds = 16, 3, 2"),
+    "05_metric_history": ("size, epochs = 96, 15", "size, epochs = 32, 2"),
     "06_callbacks_elsewhere": ("hidden, epochs = [32, 16], 10", "hidden, epochs = [8, 4], 2"),
+    "07_analysis": ("size, epochs, seeds = 128, (3, 5, 20), 3", "size, epochs, seeds = 24, (1, 2), 1"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")
 every_notebook = pytest.mark.parametrize("name", SIZES)
@@ -35,6 +36,7 @@ def folder(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "data", tmp_path / "data")
     (tmp_path / "nbs").mkdir()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     return tmp_path / "nbs"
@@ -68,7 +70,7 @@ def test_a_notebook_asks_one_question_and_first_installs_what_is_missing(name):
     assert notebook.cells[0].source.splitlines()[0].startswith("# ") and notebook.cells[0].source.splitlines()[
         0
     ].endswith("?")
-    assert 'if importlib.util.find_spec("siren_fastai") is None:\n    %pip install -q siren_fastai' in first
+    assert 'if importlib.util.find_spec("siren_fastai") is None:\n    %pip install -q ..' in first
 
 
 @every_notebook

@@ -3,8 +3,8 @@
 P(d) = log10(1 + 1/d) is the law's share of the leading decimal digit d. Pixels of 8 bits have no reason to follow it:
 they span less than three decades, and 1 (100 to 199) and 2 (200 to 255) have more values than the others. What the
 comparison can tell is whether a reconstruction changes the digits of its original, and only for raw pixels of equal
-shape. Sources: Benford 1938, "The law of anomalous numbers", Proc. Am. Phil. Soc. 78(4), 551-572; note 003 (spec
-S3-10, S3-11).
+shape. Sources: Benford 1938, "The law of anomalous numbers", Proc. Am. Phil. Soc. 78(4), 551-572; the
+report of 2020 in franec94/My-Siren-Deep-Learning-Test, called the note here.
 """
 
 from dataclasses import dataclass

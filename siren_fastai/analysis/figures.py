@@ -1,6 +1,6 @@
 """Figures of a finished fit, as matplotlib `Figure` objects: no window, no global state; keep with `figure.savefig`.
 
-Source: note 003 (three panels over the epochs; digit bars with Benford's curve).
+Source: the report of 2020 in franec94/My-Siren-Deep-Learning-Test.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 Written: a `#` header line with the four column names, then tab-separated numbers that read back exactly;
 `numpy.loadtxt` reads it too. Read as well: headers without `#`, commas or blanks as separators, and the older form of
-note 003, three columns (loss, PSNR, SSIM) without header or epoch.
-Source: note 003 and its command line (spec S3-5, S3-7).
+the note, three columns (loss, PSNR, SSIM) without header or epoch.
+Source: the note, which is the report of 2020 in franec94/My-Siren-Deep-Learning-Test, and its command line.
 """
 
 import math
@@ -109,7 +109,7 @@ def extremes(history: pd.DataFrame, column: str) -> dict[str, tuple[int, float]]
 
 
 def standard_units(loss: float) -> tuple[float, float]:
-    """(MSE, PSNR in dB) on [0, 1] data with range 1 for a `loss` that note 003 measured on [-1, 1] data with range 1.
+    """(MSE, PSNR in dB) on [0, 1] data with range 1 for a `loss` that the note measured on [-1, 1] data with range 1.
 
     MSE/4, and 6.02 dB more: `standard_units(0.007003)` is 0.00175 and 27.57 dB, where the note reads 21.55.
     """

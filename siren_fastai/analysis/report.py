@@ -1,6 +1,6 @@
 """What a fit's history and leading digits say, as one object: JSON for programs, Markdown for people.
 
-Source: note 003 (spec S3-7, S3-9 to S3-11).
+Source: the note, which is the report of 2020 in franec94/My-Siren-Deep-Learning-Test.
 """
 
 import json
@@ -32,7 +32,7 @@ class Report:
     """The analysis of one fit; either part may be missing.
 
     `convention` says how `history` was measured: "standard" on [0, 1] data, "note" on [-1, 1] data with a range of 1,
-    as note 003 did; then the report adds the values in standard units.
+    as the note did; then the report adds the values in standard units.
     Raises: ValueError for an unknown convention, or if there is nothing to report.
     """
 

@@ -11,8 +11,8 @@ __all__ = ["FreezeLayers"]
 class FreezeLayers(Callback):
     """Freeze the parameters that match `patterns` before a fit's first training batch; free them after the fit.
 
-    patterns: globs over parameter names ('0.*', '*.bias') or layer numbers (0, [0, 1]). What was frozen already stays so.
-    Frozen tensors are bit-identical after the fit, under weight decay and momentum too. `lr_find` freezes as a fit does.
+    patterns: globs over parameter names ('0.*', '*.bias') or layer numbers (0, [0, 1]). What was frozen stays so.
+    Frozen tensors are bit-identical after the fit, under weight decay and momentum too. `lr_find` freezes as well.
     Ctrl-C skips fastai's `after_fit`: the parameters then stay frozen until the next fit or `unfreeze_(learn.model)`.
     Raises: ValueError before the fit if a pattern matches nothing.
     """

@@ -5,6 +5,7 @@ import math
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
@@ -19,8 +20,8 @@ class MetricHistory(Callback):
     """Keep a row per training epoch across all fits of the learner.
 
     Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative), train_seconds
-    (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics.
-    fastai's own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
+    (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics. fastai's
+    own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
     An epoch that is interrupted leaves no row.
     """
 
@@ -81,7 +82,8 @@ class MetricHistory(Callback):
         if frame.empty:
             raise ValueError("there is no epoch to draw yet; fit first")
         columns = list(frame.columns[7:]) if columns is None else list(columns)
-        axes = frame.plot(x=x, y=columns, subplots=True, layout=(1, -1), figsize=(4 * len(columns), 3), grid=True)
+        figure, axes = plt.subplots(1, len(columns), figsize=(4 * len(columns), 3), squeeze=False, layout="constrained")
+        frame.plot(x=x, y=columns, subplots=True, ax=axes[0], grid=True)
         return axes[0]
 
 

@@ -1,5 +1,6 @@
 """Save the picture when it first reaches each level of quality."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastai.callback.core import Callback
@@ -26,7 +27,8 @@ class SavePictureAt(Callback):
 
     order = MetricHistory.order + 1
 
-    def __init__(self, folder: str | Path = ".", levels=tuple(USABILITY_LEVELS.values()), every: int = 1):
+    def __init__(self, folder: str | Path = ".", levels: Sequence[float] | None = None, every: int = 1):
+        levels = tuple(USABILITY_LEVELS.values()) if levels is None else tuple(levels)
         if not levels or not all(level > 0 for level in levels):
             raise ValueError(f"`levels` must be PSNRs in dB above 0, got {levels!r}")
         if every < 1:

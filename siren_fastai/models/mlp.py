@@ -80,7 +80,8 @@ def mixed_model(
 ) -> nn.Sequential:
     """The "mixed" network: a SIREN's first layer, then tanh layers, each with its own family's initialisation.
 
-    Source: the help text of note 003's command line, which names it as future work. Shapes: (n, n_in) -> (n, n_out).
+    Source: the help text of the command line of franec94/My-Siren-Deep-Learning-Test, which names it
+    as future work. Shapes: (n, n_in) -> (n, n_out).
     """
     model = mlp_model(n_in, n_out, hidden_features, hidden_layers, "tanh")
     model[0] = siren_layer(n_in, hidden_features, omega_0, first=True)

@@ -1,0 +1,62 @@
+"""Training seconds until a fit reaches each PSNR, evaluations excluded; and the square pictures to fit."""
+
+import time
+
+import skimage.data
+from fastai.callback.core import Callback, CancelFitException
+
+from siren_fastai.images import load_image, resize_image
+from siren_fastai.quality import psnr
+
+LEVELS = (30.0, 35.0, 40.0)
+
+
+class Clock(Callback):
+    """Training seconds and PSNR at each look; the first look at or above each level; stops at the last or the cap."""
+
+    def __init__(self, target, predict, cap=float("inf"), every_s=0.0):
+        self.target, self.predict, self.cap, self.every_s = target, predict, cap, every_s
+        self.spent, self.steps, self.looked, self.reached, self.best = 0.0, 0, 0.0, {}, 0.0
+
+    def step_done(self, seconds: float) -> bool:
+        """Count a step; look if it is time. Returns whether to stop."""
+        self.spent, self.steps = self.spent + seconds, self.steps + 1
+        if self.spent - self.looked < self.every_s and self.spent < self.cap:
+            return False
+        return self.look()
+
+    def look(self) -> bool:
+        self.looked, quality = self.spent, psnr(self.predict(), self.target)
+        self.best = max(self.best, quality)
+        for level in LEVELS:
+            if quality >= level:
+                self.reached.setdefault(level, (self.spent, self.steps))
+        return LEVELS[-1] in self.reached or self.spent >= self.cap
+
+    def before_train(self):
+        self.started = time.perf_counter()
+
+    def after_batch(self):
+        if self.training and self.every_s:
+            now = time.perf_counter()
+            stop = self.step_done(now - self.started)
+            self.started = time.perf_counter()
+            if stop:
+                raise CancelFitException
+        elif self.training:
+            self.steps += 1
+
+    def after_train(self):
+        self.spent += time.perf_counter() - self.started
+
+    def after_epoch(self):
+        if not self.every_s and self.look() and self.spent >= self.cap:
+            raise CancelFitException
+
+
+def square_picture(name: str, size: int):
+    """The central square of a picture of scikit-image's, or of a file, at size x size."""
+    image = load_image(getattr(skimage.data, name)() if hasattr(skimage.data, name) else name, mode="rgb")
+    side = min(image.shape[:2])
+    top, left = (n - side for n in image.shape[:2])
+    return resize_image(image[top // 2 : top // 2 + side, left // 2 : left // 2 + side], (size, size))

@@ -1,0 +1,99 @@
+"""The search behind the defaults of `siren_learner`: one change at a time from the chosen recipe, several pictures.
+
+python benchmarks/search.py [--pictures astronaut chelsea] [--seeds 0 1 2] [--epochs 30] [--recipes chosen lr_x2]
+
+A line per recipe and picture: medians over the random seeds of the training seconds to 35 and 40 dB and of the final
+PSNR. Compare recipes of one run only, and by steps where the machine is busy.
+"""
+
+import argparse
+import math
+import statistics
+from dataclasses import replace
+
+from clock import Clock, square_picture
+from fastai.torch_core import set_seed
+from report import report
+
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.init import SCHEMES, Rule, apply_init_
+from siren_fastai.learner import HIDDEN, fast_model, siren_learner
+from siren_fastai.models.siren import siren_model
+from siren_fastai.optimizers import muon, soap
+
+FAST = SCHEMES["fast"]
+U6 = FAST.hidden
+RECIPES = {  # changes of the chosen recipe: hidden widths, scheme, loader, learner, fit
+    "chosen": {},
+    "lr_half": {"learner": {"lr": 2.5e-4}},
+    "lr_x2": {"learner": {"lr": 1e-3}},
+    "fastai_moms": {"learner": {"moms": (0.95, 0.85, 0.95)}},
+    "warm_up_10%": {"fit": {"pct_start": 0.1}},
+    "batch_512": {"loader": {"bs": 512}},
+    "batch_2048": {"loader": {"bs": 2048}},
+    "batch_4096_lr_x2": {"loader": {"bs": 4096}, "learner": {"lr": 1e-3}},
+    "192x3": {"hidden": (192, 192, 192)},
+    "192x4": {"hidden": (192,) * 4},
+    "256x4": {"hidden": (256,) * 4},
+    "384x2": {"hidden": (384, 384)},
+    "note_taper": {"hidden": (256, 128, 64, 32), "learner": {"lr": 1e-3}},
+    "frequencies_60": {"scheme": replace(FAST, first=Rule("ball", 60, 0, 1))},
+    "frequencies_150": {"scheme": replace(FAST, first=Rule("ball", 150, 0, 1))},
+    "frequencies_square": {"scheme": replace(FAST, first=Rule("uniform", 60, 0, 1))},
+    "frequencies_normal": {"scheme": replace(FAST, first=Rule("normal", 40, 0, 1))},
+    "hidden_x1.5": {"scheme": replace(FAST, hidden=U6 * 1.5)},
+    "hidden_phase_1": {"scheme": replace(FAST, hidden_bias=Rule("uniform", 1, 0, 1))},
+    "output_x1": {"scheme": replace(FAST, output=U6)},
+    "scheme_33": {"scheme": 33},
+    "scheme_siren": {"scheme": "siren"},
+    "soap": {"learner": {"opt_func": soap, "moms": (0.9, 0.9, 0.9)}},
+    "muon": {"learner": {"opt_func": muon}},
+}
+
+
+def fit(image, seed: int, epochs: int, hidden=None, scheme=None, loader=None, learner=None, fit=None) -> Clock:
+    set_seed(seed, reproducible=True)
+    dls = PixelDataLoaders.from_image(image, **(loader or {}))
+    model = fast_model(dls)
+    if hidden or scheme:
+        model = apply_init_(siren_model([2, *(hidden or HIDDEN), dls.train_ds.n_channels]), scheme or "fast")
+        model[-1].bias.data.copy_(dls.train_ds.values.mean(0))
+    learn = siren_learner(dls, model, metrics=[], **(learner or {}))
+    clock = Clock(image, learn.render)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, cbs=clock, **(fit or {}))
+    return clock
+
+
+def summary(clocks: list[Clock]) -> dict:
+    cells = {}
+    for level in (35.0, 40.0):
+        hits = [clock.reached.get(level, (math.inf, math.inf)) for clock in clocks]
+        seconds, steps = (statistics.median(column) for column in zip(*hits, strict=True))
+        cells |= {f"{level:g} dB s": seconds if seconds < math.inf else None}
+        cells |= {f"{level:g} dB steps": int(steps) if steps < math.inf else None}
+    best = [clock.best for clock in clocks]
+    ms = statistics.median(1000 * clock.spent / clock.steps for clock in clocks)
+    return cells | {"final dB": statistics.median(best), "spread dB": max(best) - min(best), "ms a step": ms}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", nargs="+", default=["astronaut", "chelsea"])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    options = parser.parse_args()
+    rows = []
+    for name in options.pictures:
+        image = square_picture(name, options.size)
+        for recipe in options.recipes:
+            clocks = [fit(image, seed, options.epochs, **RECIPES[recipe]) for seed in options.seeds]
+            rows.append({"picture": name.split("/")[-1], "recipe": recipe, **summary(clocks)})
+            print(rows[-1], flush=True)
+    report("search", rows, dict(size=options.size, seeds=options.seeds, epochs=options.epochs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line, `siren-fastai`: a file for each sub-command, and nothing that trains by itself."""

@@ -1,0 +1,69 @@
+"""`siren-fastai evaluate`: score a checkpoint against a picture."""
+
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from siren_fastai.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.cli.devices import deterministic, device_of
+from siren_fastai.cli.errors import CommandError, as_usage
+from siren_fastai.cli.options import Chosen
+from siren_fastai.cli.outputs import describe_scores, save_figure, save_json, strict
+from siren_fastai.cli.pictures import fit_to, read_picture
+from siren_fastai.cli.scores import metrics_of
+from siren_fastai.figures import show_pictures
+from siren_fastai.images import save_image
+from siren_fastai.quality import absolute_error
+
+__all__ = ["open_checkpoint", "run", "target_of"]
+
+
+def run(chosen: Chosen) -> int:
+    """Print the scores as JSON; with --output also write them, the prediction and a figure."""
+    device = device_of(chosen.device)
+    checkpoint = open_checkpoint(chosen.checkpoint)
+    target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
+    checkpoint.model.to(device)
+    with deterministic(device):
+        prediction = checkpoint.render()
+    metrics = metrics_of(checkpoint, prediction, target)
+    print(json.dumps(strict(metrics), indent=1, allow_nan=False))
+    if chosen.output:
+        _write(Path(chosen.output), metrics, prediction, target)
+    return 0
+
+
+def open_checkpoint(path: str) -> Checkpoint:
+    """The checkpoint at `path`. Raises: CommandError if there is none or it is damaged."""
+    if not Path(path).is_file():
+        raise CommandError(f"there is no checkpoint {path}")
+    with as_usage():
+        return load_checkpoint(path)
+
+
+def target_of(checkpoint: Checkpoint, path: str | None, resize_mode: str | None) -> Tensor:
+    """The picture as the network was meant to see it: its size and colours, from `path` or the fit's own picture.
+
+    Raises: CommandError if it cannot be read or does not come to the checkpoint's size.
+    """
+    options = checkpoint.options
+    mode = resize_mode or options.get("resize_mode") or "stretch"
+    color = {1: "gray", 3: "rgb"}[checkpoint.model.config["n_out"]]
+    picture = read_picture(path or options.get("image_filepath"), color)
+    target = fit_to(picture, min(checkpoint.size), mode)
+    if tuple(target.shape[:2]) != checkpoint.size:
+        raise CommandError(
+            f"the picture comes to {target.shape[0]}x{target.shape[1]} pixels, the checkpoint's has "
+            f"{checkpoint.size[0]}x{checkpoint.size[1]}: give the picture it was fitted to, or another --resize_mode"
+        )
+    return target
+
+
+def _write(folder: Path, metrics: dict, prediction: Tensor, target: Tensor) -> None:
+    save_image(prediction, folder / "predicted_image.png")
+    save_json(metrics, folder / "metrics.json")
+    error = absolute_error(prediction, target)
+    figure = show_pictures({"target": target, "reconstruction": prediction, "error": error})
+    figure.suptitle(describe_scores(metrics["standard"]))
+    save_figure(figure, folder / "predicted_image_with_metrics.png")

@@ -1,0 +1,33 @@
+"""Running the command line in tests: small fits in this process."""
+
+import numpy as np
+from PIL import Image
+
+from siren_fastai.cli.main import main
+
+TINY = ["--hidden_features", "8", "--hidden_layers", "1"]
+
+
+def picture_file(path, height=16, width=16, channels=1, seed=0):
+    """A smooth picture with noise, written as PNG; returns its path."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = [0.5 + 0.4 * np.sin(7 * y + c) * np.cos(5 * x - c) for c in range(channels)]
+    noise = np.random.default_rng(seed).normal(0, 0.02, (height, width, channels))
+    levels = np.clip(255 * (np.stack(waves, -1) + noise), 0, 255).astype(np.uint8)
+    Image.fromarray(levels[..., 0] if channels == 1 else levels).save(path)
+    return path
+
+
+def fit(root, *arguments, name="run", epochs=2):
+    """`siren-fastai fit` into root/name; returns the exit code."""
+    return main(["fit", "--logging_root", str(root), "--experiment_name", name, *_epochs(epochs), *map(str, arguments)])
+
+
+def _epochs(epochs):
+    return [] if epochs is None else ["--num_epochs", str(epochs)]
+
+
+def levels_of(path):
+    """The raw 8-bit levels of a file."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)

@@ -1,0 +1,203 @@
+"""Checkpoints: the same network again, bit for bit; and files that are damaged, foreign or hostile."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from safetensors.numpy import load_file
+
+from siren_fastai.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from siren_fastai.init import apply_init_
+from siren_fastai.models.field import FIELDS, field_model
+from siren_fastai.render import render
+
+SMALL = dict(hidden_features=8, hidden_layers=1, sidelength=[9, 8])
+
+
+def small(kind="siren", **settings):
+    return field_model(kind, **{**SMALL, "n_features": {"rbf": 16, "fourier": 4}.get(kind), **settings})
+
+
+def checkpoint(**settings):
+    return Checkpoint(**{"model": small(), "size": (9, 8), "epoch": 3, "seed": 7, **settings})
+
+
+@pytest.mark.parametrize("n_out", [1, 3])
+@pytest.mark.parametrize("kind", FIELDS)
+def test_every_kind_comes_back_bit_for_bit(tmp_path, kind, n_out):
+    saved = checkpoint(model=small(kind, n_out=n_out), grid="corners", value_range=(-1.0, 1.0), options={"lr": 1e-4})
+    again = load_checkpoint(save_checkpoint(saved, tmp_path / "a.safetensors"))
+    assert again.model.config == saved.model.config and again.options == {"lr": 1e-4} and again.optimizer is None
+    assert (again.size, again.grid, again.value_range) == ((9, 8), "corners", (-1.0, 1.0))
+    assert (again.epoch, again.seed) == (3, 7)
+    assert torch.equal(again.render(), saved.render()) and saved.render().shape == (9, 8, n_out)
+
+
+def test_state_names_are_the_notes_and_other_readers_understand_the_file(tmp_path):
+    saved = checkpoint(model=field_model("siren", n_out=1))
+    tensors = load_file(save_checkpoint(saved, tmp_path / "a.safetensors"))
+    names = [f"net.{i}.linear.{p}" for i in range(4) for p in ("weight", "bias")] + ["net.4.weight", "net.4.bias"]
+    assert sorted(tensors) == sorted(names) and sum(t.size for t in tensors.values()) == 198_401
+    np.testing.assert_array_equal(tensors["net.1.linear.weight"], saved.model.net[1].linear.weight.detach().numpy())
+
+
+def test_the_json_beside_it_says_what_the_file_holds(tmp_path):
+    save_checkpoint(checkpoint(), tmp_path / "a.safetensors")
+    header = json.loads((tmp_path / "a.json").read_text())
+    assert header["format"] == "siren_fastai checkpoint" and header["version"] == 1
+    assert header["size"] == [9, 8] and header["model"]["kind"] == "siren" and header["epoch"] == 3
+
+
+def test_what_a_scheme_changes_in_the_sine_layers_comes_back(tmp_path):
+    model = apply_init_(small(), 35)  # omega_0 of 10 and a gain
+    again = load_checkpoint(save_checkpoint(checkpoint(model=model), tmp_path / "a.safetensors"))
+    assert again.model.net[0].gain == model.net[0].gain != 1.0 and again.model.net[0].omega_0 == 10.0
+    assert torch.equal(again.render(), render(model, (9, 8)))
+
+
+def test_values_of_other_ranges_are_rendered_as_pictures():
+    model = small()
+    picture = checkpoint(model=model, value_range=(-1.0, 1.0)).render((5, 4))
+    expected = (render(model, (5, 4), clamp=None) + 1) / 2
+    torch.testing.assert_close(picture, expected.clamp(0, 1))
+
+
+def test_optimiser_states_of_any_nesting_come_back(tmp_path):
+    state = {
+        "state": {0: {"step": torch.tensor(3.0), "rows": [torch.arange(4), None]}},
+        "lr": 1e-3,
+        "betas": (0.9, 0.5),
+    }
+    again = load_checkpoint(save_checkpoint(checkpoint(optimizer=state), tmp_path / "a.safetensors")).optimizer
+    assert again["betas"] == (0.9, 0.5) and again["lr"] == 1e-3 and again["state"][0]["rows"][1] is None
+    assert torch.equal(again["state"][0]["rows"][0], torch.arange(4)) and again["state"][0]["step"] == 3
+
+
+def test_optimiser_tensors_keep_their_layout(tmp_path):
+    state = [torch.randn(3, 4, 5).permute(2, 0, 1), torch.randn(3, 4).t(), torch.randn(6), torch.tensor(2.0)]
+    again = load_checkpoint(save_checkpoint(checkpoint(optimizer=state), tmp_path / "a.safetensors")).optimizer
+    for ours, theirs in zip(again, state, strict=True):
+        assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
+
+
+def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch):
+    path = save_checkpoint(checkpoint(), tmp_path / "a.safetensors")
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(checkpoint(epoch=4), path)
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.safetensors"]
+
+
+def test_reading_draws_no_random_numbers(tmp_path):
+    path = save_checkpoint(checkpoint(), tmp_path / "a.safetensors")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_checkpoint(path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- damaged, foreign and hostile files
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    torch.manual_seed(0)
+    path = save_checkpoint(checkpoint(), tmp_path_factory.mktemp("c") / "a.safetensors")
+    return path.read_bytes()
+
+
+def refuse(tmp_path, content, message):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=f"bad.safetensors is no checkpoint of this library, or a damaged one: .*{message}"
+    ):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.003, 0.2, 0.7, 0.999])
+def test_truncated_files_are_refused(tmp_path, content, share):
+    refuse(tmp_path, content[: int(share * len(content))], "")
+
+
+@pytest.mark.parametrize(
+    "other", [b"hello", b"\x89PNG\r\n\x1a\n" + bytes(99), b"\x80\x04N.", struct.pack("<Q", 1 << 62)]
+)
+def test_files_of_other_kinds_are_refused(tmp_path, other):
+    refuse(tmp_path, other, "")
+
+
+def test_safetensors_of_others_are_refused(tmp_path):
+    refuse(tmp_path, safetensors.torch.save({"w": torch.zeros(2)}), "")
+    refuse(tmp_path, safetensors.torch.save({"w": torch.zeros(2)}, {"siren_fastai": "{}"}), "its format is not")
+    refuse(tmp_path, safetensors.torch.save({"w": torch.zeros(2)}, {"siren_fastai": "[" * 100_000}), "")
+
+
+def forge(tmp_path, **changes):
+    """A checkpoint whose header says something else."""
+    saved = checkpoint()
+    path = save_checkpoint(saved, tmp_path / "a.safetensors")
+    header = json.loads((tmp_path / "a.json").read_text()) | {"optimizer": None} | changes
+    header = {name: value for name, value in header.items() if value != "missing"}
+    path.write_bytes(safetensors.torch.save(saved.model.state_dict(), {"siren_fastai": json.dumps(header)}))
+    return path.read_bytes()
+
+
+CONFIG = {"kind": "siren", "n_in": 2, "n_out": 3, "hidden_features": 8, "hidden_layers": 1, "omega_0": 30.0}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"version": 2}, "it is of version 2"),
+        ({"model": "missing"}, "it lacks 'model'"),
+        ({"model": {**CONFIG, "hidden_features": 10**7}}, "its tensors .* are not those of `model`"),
+        ({"model": {**CONFIG, "hidden_layers": 10**9}}, "asks for 1000000000 layers"),
+        ({"model": {**CONFIG, "kind": "pickle"}}, "`kind` must be one of"),
+        ({"model": {**CONFIG, "evil": 1}}, ""),
+        ({"model": {**CONFIG, "n_parameters": 10**12}}, "`model` must be the settings"),
+        ({"model": {"kind": "grid", "n_in": 2, "n_out": 3, "grid_shape": [10**9, 10**9]}}, ""),
+        ({"model": {"kind": "siren", "n_in": 2, "dims": [2] + [8] * 10**4}}, "asks for 9999 layers"),
+        ({"model": [1, 2]}, ""),
+        ({"sine_layers": [[30.0, 1.0]]}, ""),
+        ({"sine_layers": [[30.0, 1.0], [float("inf"), 1.0]]}, "omega_0 and gain must be above 0"),
+        ({"size": [10**6, 10**6]}, "`size` must be"),
+        ({"size": [0, 4]}, "`size` must be"),
+        ({"size": "ab"}, "`size` must be"),
+        ({"grid": "hexagons"}, "`value_range` .* or `grid` 'hexagons' is impossible"),
+        ({"value_range": [1, 0]}, "is impossible"),
+        ({"epoch": -1}, "`epoch` and `seed`"),
+        ({"model": {**CONFIG, "hidden_features": 10**40}}, ""),
+        ({"options": "text"}, ""),
+        ({"optimizer": {"tensor": ["none", 0]}}, "it lacks 'none'"),
+        ({"optimizer": {"tensor": ["net.2.bias", 0, 1]}}, ""),
+        ({"optimizer": {"call": "os.system"}}, "unknown part 'call'"),
+    ],
+)
+def test_impossible_headers_are_refused(tmp_path, changes, message):
+    refuse(tmp_path, forge(tmp_path, **changes), message)
+
+
+def test_half_precision_weights_are_refused(tmp_path):
+    saved = checkpoint()
+    save_checkpoint(saved, tmp_path / "a.safetensors")
+    halves = {name: t.half() for name, t in saved.model.state_dict().items()}
+    refuse(
+        tmp_path,
+        safetensors.torch.save(halves, {"siren_fastai": (tmp_path / "a.json").read_text()}),
+        "its weights must be float32",
+    )
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "none.safetensors")

@@ -1,0 +1,168 @@
+"""`evaluate`, `render` and `analyze`: the same pixels from a fresh process, scores, reports."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skimage.data
+from cli_runs import TINY, fit, levels_of, picture_file
+from PIL import Image
+
+from siren_fastai.checkpoint import load_checkpoint
+from siren_fastai.cli.main import main
+from siren_fastai.images import load_image, to_uint8
+
+NOTE = "0.288646 5.396346 -0.003688\n0.214251 6.690774 0.034964\n0.199153 7.008121 0.049086\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished fit with its scores; returns its folder. The picture lies beside it."""
+    root = tmp_path_factory.mktemp("fits")
+    path = picture_file(root / "rgb.png", 12, 16, 3)
+    assert fit(root, "--image_filepath", path, *TINY, "--evaluate", epochs=2) == 0
+    return root / "run"
+
+
+def final(run):
+    return str(run / "checkpoints" / "model_final.safetensors")
+
+
+def last_error(capsys, command):
+    error = capsys.readouterr().err
+    assert error.startswith(f"siren-fastai {command}: error: ") and "Traceback" not in error
+    return error
+
+
+def test_a_fresh_process_gives_the_pixels_and_scores_of_the_fits_end(run, tmp_path):
+    command = [sys.executable, "-m", "siren_fastai.cli", "evaluate", final(run), "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == json.loads((run / "metrics.json").read_text())
+    np.testing.assert_array_equal(levels_of(tmp_path / "predicted_image.png"), levels_of(run / "predicted_image.png"))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads(done.stdout)
+    assert (tmp_path / "predicted_image_with_metrics.png").is_file()
+
+
+def test_evaluate_takes_another_picture(run, tmp_path, capsys):
+    other = picture_file(tmp_path / "other.png", 24, 32, 1, seed=5)
+    assert main(["evaluate", final(run), "--image_filepath", str(other)]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    picture = load_checkpoint(final(run)).render()
+    target = load_image(other, size=(12, 16), mode="rgb")
+    assert scores["standard"]["mse"] == pytest.approx(float((picture.double() - target.double()).square().mean()))
+
+
+def test_evaluate_refuses_pictures_of_other_proportions(run, tmp_path, capsys):
+    other = picture_file(tmp_path / "other.png", 40, 16)
+    assert main(["evaluate", final(run), "--image_filepath", str(other)]) == 2
+    assert "the checkpoint's has 12x16: give the picture it was fitted to" in last_error(capsys, "evaluate")
+
+
+def test_render_at_any_size_and_region(run, tmp_path):
+    path, saved = str(tmp_path / "out.png"), load_checkpoint(final(run))
+    assert main(["render", final(run), path]) == 0
+    np.testing.assert_array_equal(levels_of(path), levels_of(run / "predicted_image.png"))
+    assert main(["render", final(run), path, "--size", "7", "30"]) == 0
+    np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((7, 30))))
+    assert main(["render", final(run), path, "--size", "4", "5", "--region", "-1", "0", "0", "1"]) == 0
+    np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((4, 5), (-1.0, 0.0, 0.0, 1.0))))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--region", "1", "0", "0", "1"], "`region` must be"),
+        (["--size", "0", "5"], "must be a whole number of 1 or more"),
+        (["--size", "9000000", "9000000"], "GiB, and"),
+        (["--device", "quantum"], "not available here"),
+    ],
+)
+def test_render_refuses_the_impossible(run, tmp_path, capsys, arguments, message):
+    assert main(["render", final(run), str(tmp_path / "out.png"), *arguments]) == 2
+    assert message in last_error(capsys, "render") and not (tmp_path / "out.png").exists()
+
+
+def test_files_that_are_no_checkpoints_or_no_pictures(run, tmp_path, capsys):
+    (tmp_path / "x.safetensors").write_text("text")
+    for command in (["evaluate"], ["render"]):
+        rest = [str(tmp_path / "out.png")] if command == ["render"] else []
+        assert main([*command, str(tmp_path / "x.safetensors"), *rest]) == 2
+        assert "is no checkpoint of this library" in last_error(capsys, command[0])
+        assert main([*command, "nowhere.safetensors", *rest]) == 2
+        assert "there is no checkpoint nowhere.safetensors" in last_error(capsys, command[0])
+    assert main(["render", final(run), str(tmp_path / "out.doc")]) == 2
+    assert "must end in a picture's suffix" in last_error(capsys, "render")
+    assert main(["render", final(run)]) == 2
+    assert "required: OUTPUT" in last_error(capsys, "render")
+
+
+# --- analyze
+
+
+def test_analyze_of_a_fit_reports_history_and_digits(run, tmp_path, capsys):
+    assert main(["analyze", str(run), "--output", str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"report.json", "report.md", "history.png", "benford.png"}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["history"]["epochs"] == 2 and report["history"]["convention"] == "standard"
+    assert report["title"] == "run" and len(report["benford"]["table"]) == 9
+    text = (tmp_path / "report.md").read_text()
+    assert "screenshot" in text and "reproduced**" in text
+    printed = capsys.readouterr().out
+    assert "train_psnr (db)" in printed and "75%" in printed and "30.10" in printed and "kl" in printed
+
+
+def test_analyze_gives_the_golden_benford_shares(tmp_path):
+    (tmp_path / "history.txt").write_text(NOTE)
+    Image.fromarray(skimage.data.camera()).save(tmp_path / "target.png")
+    Image.fromarray(skimage.data.camera()).save(tmp_path / "predicted_image.png")
+    assert main(["analyze", str(tmp_path)]) == 0
+    table = json.loads((tmp_path / "analysis" / "report.json").read_text())["benford"]["table"]
+    golden = [48.78, 35.58, 6.06, 2.70, 2.22, 1.61, 1.12, 0.95, 0.98]
+    assert [round(100 * row["ground truth"], 2) for row in table] == golden
+    assert all(row["ground truth"] == row["predicted"] for row in table)
+
+
+def test_analyze_reads_the_old_three_columns_in_the_notes_convention(tmp_path):
+    path = tmp_path / "train_losses_final.txt"
+    path.write_text(NOTE)
+    assert main(["analyze", str(path), "--metric-convention", "note", "--title", "old"]) == 0
+    report = json.loads((tmp_path / "analysis" / "report.json").read_text())
+    assert report["title"] == "old" and report["history"]["final_standard"]["mse"] == pytest.approx(0.199153 / 4)
+    assert "benford" not in report and not (tmp_path / "analysis" / "benford.png").exists()
+
+
+def test_analyze_knows_what_a_fit_was_measured_in(tmp_path):
+    path = picture_file(tmp_path / "gray.png")
+    assert fit(tmp_path, "--image_filepath", path, *TINY, "--metric_convention", "note") == 0
+    assert main(["analyze", str(tmp_path / "run")]) == 0
+    report = json.loads((tmp_path / "run" / "analysis" / "report.json").read_text())
+    assert report["history"]["convention"] == "note"
+
+
+def test_analyze_refuses_what_is_no_history_or_no_raw_picture(run, tmp_path, capsys):
+    gray, history = picture_file(tmp_path / "gray.png"), str(run / "history.txt")
+    Image.new("RGBA", (16, 12)).save(tmp_path / "screenshot.png")
+    (tmp_path / "bad.txt").write_text("epoch loss\n")
+    (tmp_path / "no.png").write_text("text")
+    target = ["--ground_truth", str(gray)]
+    screenshot = str(tmp_path / "screenshot.png")
+    for arguments, message in (
+        ([str(tmp_path / "none.txt")], "there is no history"),
+        ([str(tmp_path / "bad.txt")], "bad.txt, line 1: expected numbers"),
+        ([str(gray)], "gray.png: not a text file"),
+        ([history, *target], "give both --ground_truth and --prediction"),
+        ([history, *target, "--prediction", screenshot], "the pictures must have one shape"),
+        ([history, "--ground_truth", screenshot, "--prediction", screenshot], "alpha"),
+        ([history, *target, "--prediction", "none.png"], "there is no picture none.png"),
+        ([history, *target, "--prediction", str(tmp_path / "no.png")], "is not a picture that can be read"),
+    ):
+        assert main(["analyze", *arguments]) == 2
+        assert message in last_error(capsys, "analyze")
+
+
+def test_print_config_works_everywhere(run, capsys):
+    for arguments in (["evaluate", final(run)], ["render", final(run), "x.png"], ["analyze", str(run)]):
+        assert main([*arguments, "--print_config"]) == 0
+        assert "command line" in capsys.readouterr().out

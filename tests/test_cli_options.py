@@ -1,0 +1,250 @@
+"""Options: both spellings, config files with file and line, precedence for each type, where values come from."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siren_fastai.cli import declared
+from siren_fastai.cli.declared import GROUPS, NOTE, parser_of
+from siren_fastai.cli.docs import page
+from siren_fastai.cli.errors import CommandError
+from siren_fastai.cli.main import COMMANDS, main
+from siren_fastai.cli.options import parse
+from siren_fastai.cli.presets import OFFICIAL, resolve
+from siren_fastai.init import SCHEMES
+from siren_fastai.learner import siren_learner
+from siren_fastai.models.field import FIELDS
+from siren_fastai.optimizers import OPTIMIZERS
+
+NAME = ["--experiment_name", "x"]
+
+
+def options(*arguments, environment=None):
+    return parse(parser_of("fit"), [*NAME, *arguments], environment or {})
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a config file; returns the arguments that name it."""
+
+    def write(text):
+        path = tmp_path / "run.ini"
+        path.write_text(text)
+        return ["-c", str(path)]
+
+    return write
+
+
+def test_the_notes_options_are_all_there_by_their_names(capsys):
+    names = "config_filepath evaluate y n show_graphics seed logging_root experiment_name image_filepath sidelength "
+    names += "batch_size lr num_epochs epochs_til_ckpt steps_til_summary model_type checkpoint_path"
+    assert [option.name for option in NOTE] == names.split()
+    with pytest.raises(SystemExit) as done:
+        main(["fit", "--help"])
+    text = capsys.readouterr().out
+    assert done.value.code == 0 and "-c, --config_filepath" in text and "Config file syntax allows: key=value" in text
+    assert all(f"--{name}" in text for name in names.split())
+
+
+def test_defaults_are_the_notes():
+    chosen = options()
+    assert (chosen.seed, chosen.logging_root, chosen.batch_size) == (0, "./logs", 1)
+    assert (chosen.epochs_til_ckpt, chosen.steps_til_summary, chosen.evaluate) == (25, 1000, False)
+    assert chosen.checkpoint_path is None and chosen.image_filepath is None and chosen.sidelength is None
+    official = resolve(options("--preset", "official"))
+    assert (official.lr, official.num_epochs, official.model_type) == (1e-4, 10_000, "sine")
+
+
+def test_the_fast_preset_has_the_librarys_defaults_and_options_win_over_presets():
+    chosen = resolve(options("--num_epochs", "7"))
+    assert chosen.lr == siren_learner.__defaults__[3] and chosen.num_epochs == 7 and chosen.schedule == "one_cycle"
+    assert chosen.sources["lr"] == "preset fast" and chosen.sources["num_epochs"] == "command line"
+    assert resolve(options("--preset", "official", "--lr", "0.5")).lr == 0.5
+
+
+@pytest.mark.parametrize("option", [o for groups in GROUPS["fit"].values() for o in groups if "_" in o.name])
+def test_both_spellings_are_one_option(option):
+    value = {"experiment_name": "x", "resize_mode": "crop", "model_type": "relu", "metric_convention": "note"}
+    value = value.get(option.name, "3" if option.type is not str else "f")
+    texts = [] if option.type is None else [value]
+    if option.name in ("config_filepath", "print_config"):
+        return
+    found = [options(f"--{name}", *texts) for name in (option.name, option.name.replace("_", "-"))]
+    assert found[0] == found[1] and found[0].sources[option.name] == "command line"
+
+
+def test_names_declared_without_importing_are_those_of_the_library():
+    assert set(declared.MODEL_TYPES) == set(FIELDS) and set(declared.OPTIMIZERS) == set(OPTIMIZERS)
+    assert "fast" in SCHEMES and OFFICIAL["model_type"] in FIELDS
+
+
+# --- precedence: command line > environment > config file > default, for each type of option
+
+TYPES = {  # name: (config, environment, command line), as text and as value
+    "num_epochs": (("5", 5), ("6", 6), ("7", 7)),
+    "lr": (("0.5", 0.5), ("0.25", 0.25), ("1e-3", 1e-3)),
+    "image_filepath": (("a b.png", "a b.png"), ("c.png", "c.png"), ("d.png", "d.png")),
+    "model_type": (("relu", "relu"), ("tanh", "tanh"), ("nerf", "nerf")),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_precedence_of_values(name, config):
+    file, environment, line = TYPES[name]
+    default = options()
+    assert getattr(default, name) is None and default.sources[name] == "default"
+    arguments = config(f"# a run\n{name} = {file[0]}\n")
+    chosen = options(*arguments)
+    assert getattr(chosen, name) == file[1] and chosen.sources[name] == f"config file {arguments[1]}, line 2"
+    variables = {f"SIREN_FASTAI_{name.upper()}": environment[0]}
+    chosen = options(*arguments, environment=variables)
+    assert getattr(chosen, name) == environment[1]
+    assert chosen.sources[name] == f"environment SIREN_FASTAI_{name.upper()}"
+    chosen = options(*arguments, f"--{name}", line[0], environment=variables)
+    assert getattr(chosen, name) == line[1] and chosen.sources[name] == "command line"
+
+
+def test_precedence_of_flags(config):
+    arguments = config("evaluate=true\n")
+    assert options(*arguments).evaluate is True and options().evaluate is False
+    chosen = options(*arguments, environment={"SIREN_FASTAI_EVALUATE": "false"})
+    assert chosen.evaluate is False and chosen.sources["evaluate"] == "environment SIREN_FASTAI_EVALUATE"
+    chosen = options(*arguments, "--evaluate", environment={"SIREN_FASTAI_EVALUATE": "false"})
+    assert chosen.evaluate is True and chosen.sources["evaluate"] == "command line"
+    off = options(*config("evaluate=false\n"))
+    assert off.evaluate is False and off.sources["evaluate"].startswith("config file")
+
+
+def test_precedence_of_lists(config):
+    def size(*arguments, environment=None):
+        return parse(parser_of("render"), ["a", "b.png", *arguments], environment or {})
+
+    arguments = config("size=[4,5]\n")
+    assert size().size is None and size(*arguments).size == [4, 5]
+    assert size(*arguments, environment={"SIREN_FASTAI_SIZE": "[6,7]"}).size == [6, 7]
+    chosen = size(*arguments, "--size", "8", "9", environment={"SIREN_FASTAI_SIZE": "[6,7]"})
+    assert chosen.size == [8, 9] and chosen.sources["size"] == "command line"
+
+
+def test_the_required_name_may_come_from_the_config_file_or_the_environment(config):
+    parser = parser_of("fit")
+    assert parse(parser, config("experiment_name: out\n"), {}).experiment_name == "out"
+    assert parse(parser_of("fit"), [], {"SIREN_FASTAI_EXPERIMENT_NAME": "out"}).experiment_name == "out"
+    with pytest.raises(CommandError, match="required: --experiment_name"):
+        parse(parser_of("fit"), [], {})
+
+
+def test_config_syntax(config):
+    text = """# comment
+    ; another
+    [section]
+    ---
+    num_epochs=3
+    lr: 0.5
+    show-graphics
+    evaluate=true  # at the end
+    logging_root = "my logs"
+    """
+    chosen = options(*config(text))
+    assert (chosen.num_epochs, chosen.lr, chosen.show_graphics, chosen.evaluate) == (3, 0.5, True, True)
+    assert chosen.logging_root == "my logs" and chosen.sources["lr"].endswith("run.ini, line 6")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("lr=1\nnum_epoch=3\n", "run.ini, line 2: unknown key 'num_epoch'; did you mean 'num_epochs'?"),
+        ("qqqqqq=3\n", "run.ini, line 1: unknown key 'qqqqqq'; `--help` lists the options"),
+        ("\nevaluate=maybe\n", "run.ini, line 2: evaluate: expected true or false, got 'maybe'"),
+        ("num_epochs=three\n", "run.ini, line 1: num_epochs: must be a whole number of 0 or more, got 'three'"),
+        ("lr=-1\n", "run.ini, line 1: lr: must be a number above 0, got '-1'"),
+        ("lr=\n", "run.ini, line 1: lr: must be a number above 0, got ''"),
+        ("lr=[1,2]\n", "run.ini, line 1: lr: expected one value, got the list"),
+        ("model_type=snake\n", "run.ini, line 1: model_type: expected one of sine, siren, relu"),
+        ("lr=1\n# x\nlr=2\n", "run.ini, line 3: lr: given before, in line 1"),
+        ("num_epochs=1\nnum-epochs=2\n", "run.ini, line 2: num-epochs: given before, in line 1"),
+        ("= 3\n", "run.ini, line 1: expected key=value, got '= 3'"),
+        ("config_filepath=other.ini\n", "run.ini, line 1: a config file cannot name another"),
+    ],
+)
+def test_wrong_config_files_end_with_file_line_and_fix(config, text, message):
+    with pytest.raises(CommandError) as error:
+        options(*config(text))
+    assert message in str(error.value) and error.value.code == 2
+
+
+def test_a_binary_or_missing_config_file_is_a_usage_error(tmp_path):
+    (tmp_path / "x.ini").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(CommandError, match="x.ini: not a text file"):
+        options("-c", str(tmp_path / "x.ini"))
+    with pytest.raises(CommandError, match="Unable to open config file: .*none.ini"):
+        options("-c", str(tmp_path / "none.ini"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--lr", "zero"], "argument --lr: must be a number above 0, got 'zero'"),
+        (["--lr", "nan"], "must be a number above 0, got 'nan'"),
+        (["--num_epochs", "1.5"], "must be a whole number of 0 or more, got '1.5'"),
+        (["--sidelength", "0"], "must be a whole number of 1 or more, got '0'"),
+        (["--model_type", "snake"], "invalid choice: 'snake'"),
+        (["--num_epoch", "3"], "unrecognized arguments: --num_epoch 3"),
+        (["--seed", "-1"], "must be a whole number of 0 or more, got '-1'"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(arguments, message):
+    with pytest.raises(CommandError) as error:
+        options(*arguments)
+    assert message in str(error.value) and error.value.code == 2
+
+
+def test_wrong_environment_variables_are_named():
+    with pytest.raises(CommandError, match="environment variable SIREN_FASTAI_LR: must be a number above 0, got 'x'"):
+        options(environment={"SIREN_FASTAI_LR": "x"})
+    with pytest.raises(CommandError, match="SIREN_FASTAI_EVALUATE: expected true or false, got 'maybe'"):
+        options(environment={"SIREN_FASTAI_EVALUATE": "maybe"})
+
+
+def test_print_config_tells_where_each_value_came_from(config, capsys, monkeypatch):
+    monkeypatch.setenv("SIREN_FASTAI_LR", "0.5")
+    arguments = config("num_epochs=3\n")
+    assert main(["fit", *NAME, "--preset", "official", *arguments, "--print_config"]) == 0
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["num_epochs"] == ["3", f"config file {arguments[1]}, line 1"]
+    assert rows["lr"] == ["0.5", "environment SIREN_FASTAI_LR"] and rows["model_type"] == ["sine", "preset official"]
+    assert rows["experiment_name"] == ["x", "command line"] and rows["seed"] == ["0", "default"]
+
+
+# --- the program as a whole
+
+
+def test_help_version_and_unknown_commands(capsys):
+    for arguments, code in ([["--help"], 0], [["--version"], 0], [["nonsense"], 2], [["-x"], 2]):
+        with pytest.raises(SystemExit) as done:
+            main(arguments)
+        assert done.value.code == code
+    assert main([]) == 2
+    text = capsys.readouterr().out
+    assert all(command in text for command in COMMANDS)
+
+
+def test_y_with_n_is_a_usage_error(capsys):
+    assert main(["fit", *NAME, "--y", "--n"]) == 2
+    assert "--y erases the output folder and --n keeps it" in capsys.readouterr().err
+
+
+def test_help_and_usage_errors_import_nothing_heavy():
+    code = "import sys\nfrom siren_fastai.cli.main import main\n"
+    code += "for arguments in (['--help'], ['fit', '--help'], ['analyze', '--help'], ['fit', '--lr', 'x']):\n"
+    code += "    try: main(arguments)\n    except SystemExit: pass\n"
+    code += "heavy = {'torch', 'numpy', 'fastai', 'matplotlib', 'pandas', 'PIL', 'skimage'} & set(sys.modules)\n"
+    code += "assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_page_on_the_command_line_is_current():
+    written = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == page(), "write it anew: python -m siren_fastai.cli.docs docs/cli.md"

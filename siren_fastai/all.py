@@ -12,7 +12,7 @@ from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, pack_labels, unpack_labels
-from siren_fastai.coords import grid_coords, pixel_order
+from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.freeze import freeze_, unfreeze_
@@ -48,6 +48,7 @@ __all__ = [
     "WatchFit",
     "adam",
     "add_mean",
+    "append_features",
     "apply_init_",
     "bits_per_pixel",
     "describe_schemes",

@@ -20,7 +20,7 @@ __all__ = [
     "ORDERS",
     "axis_positions",
     "grid_coords",
-    "region_coords",
+    "region_axes",
     "random_positions",
     "pixel_order",
     "line_coords",
@@ -51,22 +51,18 @@ def grid_coords(shape: Sequence[int], grid: str = "centers") -> Tensor:
     return _mesh([axis_positions(n, grid) for n in _checked_shape(shape)])
 
 
-def region_coords(
-    size: int | tuple[int, int], region: Sequence[float] = (-1, -1, 1, 1), grid: str = "centers"
-) -> Tensor:
-    """The coordinates of a picture of `size` pixels that shows only `region` = (top, left, bottom, right) in [-1, 1].
+def region_axes(size: Sequence[int], region: Sequence[float] | None = None, grid: str = "centers") -> list[Tensor]:
+    """The positions along each axis of a signal of `size` samples that shows only `region` of [-1, 1]^d.
 
-    `grid` is laid on the region as on a whole picture: by default the centres of the region's pixels.
-    Shapes: `size` is (height, width), or one int for a square -> (height * width, 2) float32, raster order.
+    region: all starts, then all ends, so (top, left, bottom, right) for pictures; None is everything. `grid` is laid on
+    the region as on a whole signal: by default the centres of the region's pixels.
+    Shapes: one (n,) float32 for each of the d sizes.
     Raises: ValueError for a region that is empty, not finite or outside [-1, 1], a bad `size` or `grid`.
     """
-    sides = _checked_shape((size, size) if _is_int(size) else size)
-    top, left, bottom, right = _checked_region(region)
-    if len(sides) != 2:
-        raise ValueError(f"`size` must be one int or (height, width), got {size!r}")
-    spans = ((top, bottom), (left, right))
-    axes = [_axis_positions(n, grid) * ((b - a) / 2) + (a + b) / 2 for n, (a, b) in zip(sides, spans, strict=True)]
-    return _mesh([axis.float() for axis in axes])
+    sides = _checked_shape(size)
+    starts, ends = _checked_region(region, len(sides))
+    spans = zip(sides, starts, ends, strict=True)
+    return [(_axis_positions(n, grid) * ((b - a) / 2) + (a + b) / 2).float() for n, a, b in spans]
 
 
 def random_positions(
@@ -224,14 +220,15 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(operator.index(n) for n in sides)
 
 
-def _checked_region(region: Sequence[float]) -> tuple[float, ...]:
-    numbers = tuple(float(edge) for edge in region)
-    if len(numbers) != 4 or not (-1 <= numbers[0] < numbers[2] <= 1 and -1 <= numbers[1] < numbers[3] <= 1):
+def _checked_region(region: Sequence[float] | None, d: int) -> tuple[list[float], list[float]]:
+    numbers = [*[-1.0] * d, *[1.0] * d] if region is None else [float(x) for x in region]
+    starts, ends = numbers[:d], numbers[d:]
+    if len(numbers) != 2 * d or not all(-1 <= a < b <= 1 for a, b in zip(starts, ends, strict=False)):
         raise ValueError(
-            f"`region` must be (top, left, bottom, right) with -1 <= top < bottom <= 1 and -1 <= left < right <= 1, "
-            f"got {region!r}: pixels become coordinates by 2 * pixel / size - 1"
+            f"`region` must be {d} starts and then {d} larger ends in [-1, 1], (top, left, bottom, right) for a "
+            f"picture, got {region!r}: pixels become coordinates by 2 * pixel / size - 1"
         )
-    return numbers
+    return starts, ends
 
 
 def _check_grid(grid: str) -> None:

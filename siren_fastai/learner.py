@@ -23,16 +23,21 @@ class PixelLearner(Learner):
     """A fastai Learner of one signal: `render` samples it, `show_results` draws all of it."""
 
     def render(self, size=None, region=None, **options) -> Tensor:
-        """The fitted signal at `size` (None: that of the data), as `siren_fastai.render.render` describes.
+        """The fitted signal as `siren_fastai.render.render` samples it: (*size, c) float32 on the CPU, in [0, 1].
 
+        size: samples per axis; a whole number is the shortest axis, the proportions kept; None is the data's own.
         Raises: ValueError for a size or region if the data's coordinates are no regular grid.
         """
         data = self.dls.train_ds
-        if data.grid is not None:
-            return render(self.model, data.shape if size is None else size, region, **{"grid": data.grid, **options})
-        if size is not None or region is not None:
-            raise ValueError("coordinates that are no regular grid can be rendered at the data's own positions only")
-        return self._picture(self.dls.valid)
+        if data.grid is None:
+            if size is not None or region is not None:
+                raise ValueError(
+                    "coordinates that are no regular grid can be rendered at the data's own positions only"
+                )
+            return self._picture(self.dls.valid)
+        if isinstance(size, int):
+            size = tuple(max(1, round(n * size / min(data.shape))) if size > 0 else size for n in data.shape)
+        return render(self.model, data.shape if size is None else size, region, **{"grid": data.grid, **options})
 
     def _picture(self, dl) -> Tensor:
         """The predictions of all samples of `dl`, at their pixels."""

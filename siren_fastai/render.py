@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from siren_fastai.coords import axis_positions
+from siren_fastai.coords import region_axes
 
 __all__ = ["render"]
 
@@ -30,9 +30,8 @@ def render(
     Memory: the output and about `chunk` rows of the widest layer. The model's mode and device are left as they are.
     """
     size = (size, size) if isinstance(size, int) else tuple(size)
-    if not size or any(not isinstance(n, int) or n < 1 for n in size):
-        raise ValueError(f"`size` must be whole numbers of 1 or more, got {size!r}")
-    axes = _axes(size, region, grid, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    axes = [axis.to(device) for axis in region_axes(size, region, grid)]
     training, output = model.training, None
     model.eval()
     try:
@@ -44,15 +43,6 @@ def render(
     finally:
         model.train(training)
     return output.view(*size, -1)
-
-
-def _axes(size: tuple[int, ...], region, grid: str, device) -> list[Tensor]:
-    d = len(size)
-    region = (*(-1.0,) * d, *(1.0,) * d) if region is None else tuple(float(x) for x in region)
-    if len(region) != 2 * d or any(a >= b for a, b in zip(region[:d], region[d:], strict=True)):
-        raise ValueError(f"`region` must be {d} starts and then {d} larger ends in [-1, 1], got {region!r}")
-    unit = [(axis_positions(n, grid) + 1) / 2 for n in size]
-    return [(a + (b - a) * u).to(device) for u, a, b in zip(unit, region[:d], region[d:], strict=True)]
 
 
 def _positions(axes: list[Tensor], start: int, stop: int) -> Tensor:

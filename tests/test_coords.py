@@ -16,7 +16,7 @@ from siren_fastai.coords import (
     line_coords,
     pixel_order,
     random_positions,
-    region_coords,
+    region_axes,
     sample_linear,
 )
 
@@ -59,13 +59,17 @@ def test_grid_coords_are_in_raster_order_with_the_axes_of_the_array(shape):
     assert torch.equal(coords, torch.tensor(expected))
 
 
+def region_coords(size, region, grid="centers"):
+    return torch.stack(torch.meshgrid(*region_axes(size, region, grid), indexing="ij"), dim=-1)
+
+
 def test_whole_region_is_the_grid_and_half_regions_are_its_halves():
     for grid in GRIDS:
-        assert torch.equal(region_coords((5, 7), (-1, -1, 1, 1), grid), grid_coords((5, 7), grid))
-    assert torch.equal(region_coords(6), grid_coords((6, 6)))
+        assert torch.equal(region_coords((5, 7), (-1, -1, 1, 1), grid).view(-1, 2), grid_coords((5, 7), grid))
+    assert torch.equal(region_coords((4, 3, 2), None).view(-1, 3), grid_coords((4, 3, 2)))
     whole = grid_coords((8, 6)).view(8, 6, 2)
-    torch.testing.assert_close(region_coords((4, 6), (0, -1, 1, 1)).view(4, 6, 2), whole[4:], rtol=0, atol=1e-7)
-    torch.testing.assert_close(region_coords((8, 3), (-1, -1, 1, 0)).view(8, 3, 2), whole[:, :3], rtol=0, atol=1e-7)
+    torch.testing.assert_close(region_coords((4, 6), (0, -1, 1, 1)), whole[4:], rtol=0, atol=1e-7)
+    torch.testing.assert_close(region_coords((8, 3), (-1, -1, 1, 0)), whole[:, :3], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_whole_region_is_the_grid_and_half_regions_are_its_halves():
 )
 def test_regions_that_are_empty_or_outside_are_refused(region):
     with pytest.raises(ValueError, match="`region` must be"):
-        region_coords(4, region)
+        region_axes((4, 4), region)
 
 
 def test_random_positions_are_uniform_and_repeat_with_their_generator():
@@ -242,5 +246,3 @@ def test_arguments_that_do_not_fit_together_are_refused_with_their_shapes():
         sample_linear(torch.rand(4, 4, 3), torch.zeros(5, 3))
     with pytest.raises(TypeError, match="must be floating point, got torch.uint8"):
         sample_linear(torch.zeros(4, 4, 3, dtype=torch.uint8), torch.zeros(5, 2))
-    with pytest.raises(ValueError, match="one int or"):
-        region_coords((4, 4, 4), (-1, -1, 1, 1))

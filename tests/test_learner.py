@@ -107,6 +107,13 @@ def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
         learn.render(size=20)
 
 
+def test_a_whole_number_renders_the_proportions_of_the_data(tmp_path):
+    learn = pixel_learner(tmp_path)  # 12 x 10
+    assert learn.render(20).shape == (24, 20, 3) and learn.render((20, 20)).shape == (20, 20, 3)
+    with pytest.raises(ValueError, match="sizes must be integers of at least 1"):
+        learn.render(0)
+
+
 def test_left_out_samples_stay_empty_in_the_results(tmp_path):
     learn = pixel_learner(tmp_path, valid=0.25)
     learn.fit(1, 1e-3)

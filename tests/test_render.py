@@ -40,8 +40,8 @@ def test_the_model_keeps_its_mode_and_its_gradients():
 @pytest.mark.parametrize(
     "size, region, message",
     [
-        (0, None, "`size`"),
-        ((4.0, 4), None, "`size`"),
+        (0, None, "sizes must be integers"),
+        ((4.0, 4), None, "sizes must be integers"),
         (4, (0, 0, 1), "`region`"),
         (4, (0, 0, 0, 1), "`region`"),
     ],

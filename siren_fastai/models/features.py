@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from siren_fastai.models.siren import sine_layers
-
 __all__ = ["FeatureInput", "widen_input_"]
 
 
@@ -48,13 +46,3 @@ def widen_input_(model: nn.Module, extra: int) -> nn.Module:
         first.weight = nn.Parameter(torch.cat([first.weight, columns], dim=1))
         first.in_features += extra
     return model
-
-
-def n_inputs(model: nn.Module) -> int:
-    """How many inputs the first linear layer of `model` reads."""
-    first = (
-        sine_layers(model)[0].linear
-        if sine_layers(model)
-        else next(m for m in model.modules() if isinstance(m, nn.Linear))
-    )
-    return first.in_features

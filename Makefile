@@ -18,7 +18,7 @@ format: .venv/test.stamp  ## let ruff rewrite what `make test` would refuse
 	$(BIN)/ruff format .
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 # torch comes first and alone: a CPU build, where the index has one, is then kept by all that follows.

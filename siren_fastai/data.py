@@ -144,7 +144,8 @@ class PixelDL(TfmdDL):
 
     def new(self, dataset=None, cls=None, **kwargs):
         """As fastai's: the same loader with some arguments changed. A shuffled copy of a fixed order is shuffled."""
-        own = dict(order=self.order, repeat=self.repeat, off_grid=self.off_grid)
+        fits = dataset is None or len(dataset) == len(self.dataset)  # an exported loader is empty and keeps no order
+        own = dict(order=self.order if fits else None, repeat=self.repeat, off_grid=self.off_grid)
         return super().new(dataset, cls, **{**own, **kwargs})
 
     def _one_pass(self):
@@ -250,7 +251,7 @@ class PixelDataLoaders(DataLoaders):
 
 
 def _checked_values(values) -> Tensor:
-    values = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values)
+    values = torch.as_tensor(values if isinstance(values, Tensor) else np.array(values))  # a copy: never the user's own
     if values.dim() < 2 or values.numel() == 0:
         raise ValueError(
             f"`values` must be (*shape, channels) with at least one sample, got {tuple(values.shape)}; "
@@ -258,7 +259,7 @@ def _checked_values(values) -> Tensor:
         )
     if values.is_complex():
         raise TypeError("`values` must be real, got complex numbers; stack real and imaginary parts as two channels")
-    values = values.detach().float().contiguous()
+    values = values.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     if not values.isfinite().all():
         raise ValueError("`values` must be finite, got nan or infinity; replace them or leave those samples out")
     return values

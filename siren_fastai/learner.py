@@ -1,5 +1,7 @@
 """`siren_learner`: a fastai Learner with the defaults that fit signals fast, and pictures in and out."""
 
+from numbers import Integral
+
 import torch
 from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
 from fastai.data.core import DataLoaders
@@ -35,17 +37,18 @@ class PixelLearner(Learner):
                     "coordinates that are no regular grid can be rendered at the data's own positions only"
                 )
             return self._picture(self.dls.valid)
-        if isinstance(size, int):
+        if isinstance(size, Integral):
             size = tuple(max(1, round(n * size / min(data.shape))) if size > 0 else size for n in data.shape)
         return render(self.model, data.shape if size is None else size, region, **{"grid": data.grid, **options})
 
     def _picture(self, dl) -> Tensor:
         """The predictions of all samples of `dl`, at their pixels."""
+        dl = dl.new(shuffle=False, order=None, repeat=1, off_grid=False)
         return dl.dataset.to_picture(self.get_preds(dl=dl, reorder=False)[0].to(dl.dataset.values)).cpu()
 
     def show_results(self, ds_idx=1, dl=None, max_n=None, shuffle=False, **kwargs):
         """Draw target, reconstruction and absolute error of every sample of the loader."""
-        dl = self.dls[ds_idx].new(shuffle=False) if dl is None else dl
+        dl = self.dls[ds_idx] if dl is None else dl
         target, reconstruction = dl.dataset.to_picture(dl.dataset.values).cpu(), self._picture(dl)
         error = absolute_error(reconstruction, target)
         show_pictures({"target": target, "reconstruction": reconstruction, "error": error}, **kwargs)

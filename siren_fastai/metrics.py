@@ -4,6 +4,7 @@ import math
 
 import torch
 from fastai.learner import Learner, Metric
+from torch import Tensor
 
 from siren_fastai.quality import psnr_from_mse, ssim
 
@@ -46,8 +47,8 @@ class PSNR(Metric):
 class SSIM(Metric):
     """Structural similarity of the picture that the epoch's batches make up (scikit-image's definition).
 
-    It needs every pixel in raster order, as the validation loader of `valid="all"` gives them. `gaussian=True` is the
-    11x11 Gaussian window of Wang et al. 2004. `data_range` as in `PSNR`; predictions are cut to it.
+    It needs every pixel in raster order, as the validation loader of `valid="all"` gives them; batches in another order
+    give nan. `gaussian=True` is the 11x11 Gaussian window of Wang et al. 2004. `data_range` and `low` as in `PSNR`.
     """
 
     def __init__(self, data_range: float = 1.0, low: float = 0.0, gaussian: bool = False):
@@ -57,23 +58,31 @@ class SSIM(Metric):
         self.reset()
 
     def reset(self) -> None:
-        self.preds, self.targets = [], []
+        self.preds, self.targets, self.last = [], [], None
 
     def accumulate(self, learn: Learner) -> None:
-        self.shape = getattr(learn.dl.dataset, "shape", None)
-        if self.shape is None or learn.training:
+        dl = learn.dl
+        data = getattr(dl, "dataset", None)
+        if learn.training or (data is not None and getattr(data, "shape", None) is None):
             raise ValueError(
-                "`SSIM` needs a picture in raster order: validate on PixelDataLoaders, not on training batches"
+                "`SSIM` needs a picture: validate on PixelDataLoaders, not on training batches"
             )
+        if data is None or dl.shuffle or dl.order is not None or dl.off_grid or dl.repeat > 1:
+            self.last = math.nan  # no picture in raster order
+            return
+        self.shape = data.shape
         pred = learn.pred.detach().float().clamp(self.low, self.low + self.data_range)
         self.preds.append(pred - self.low)  # SSIM is not shift invariant: its range starts at 0
         self.targets.append(learn.yb[0] - self.low)
 
     @property
     def value(self) -> float | None:
-        if not self.preds:
-            return None
-        pred, target = torch.cat(self.preds), torch.cat(self.targets)
+        if self.preds:
+            self.last = self._of_picture(torch.cat(self.preds), torch.cat(self.targets))
+            self.preds, self.targets = [], []  # or an exported learner would carry them
+        return self.last
+
+    def _of_picture(self, pred: Tensor, target: Tensor) -> float:
         if len(pred) != math.prod(self.shape):
             raise ValueError(f"`SSIM` needs all {math.prod(self.shape)} pixels, got {len(pred)}: load with valid='all'")
         picture = (*self.shape, -1)

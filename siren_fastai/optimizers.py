@@ -25,7 +25,14 @@ def adam(params, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrap
 def ranger_adabelief(params, lr=1e-3, mom=0.95, sqr_mom=0.999, eps=1e-5, wd=0.0) -> OptimWrapper:
     """RAdam + Lookahead + AdaBelief + gradient centralisation, from the package of that name, without its banner."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return OptimWrapper(params, RangerAdaBelief, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+        return OptimWrapper(params, _QuietRanger, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+
+
+class _QuietRanger(RangerAdaBelief):
+    """The package's optimiser without the lines that it prints when a state is loaded."""
+
+    def __setstate__(self, state):
+        torch.optim.Optimizer.__setstate__(self, state)
 
 
 def soap(params, lr=1e-3, mom=0.95, sqr_mom=0.95, eps=1e-8, wd=0.0, precondition_frequency=10) -> OptimWrapper:

@@ -171,6 +171,8 @@ def test_clusters_are_refused_where_they_cannot_act(tmp_path):
         plain_learner(tmp_path, cbs=ClusterFeatures(2))
     with pytest.raises(ValueError, match="whole picture"):
         pixel_learner(tmp_path, valid=0.2, cbs=ClusterFeatures(2))
+    with pytest.raises(ValueError, match="on a grid"):
+        pixel_learner(tmp_path, dims=(1, 8, 3), coords="line", cbs=ClusterFeatures(2))
 
 
 # ScaleWidths
@@ -312,6 +314,15 @@ def test_the_animation_has_a_frame_per_look(tmp_path, suffix):
     learn.fit(5, 1e-2)
     with Image.open(path) as animation:
         assert animation.n_frames == 3 and animation.size == (20, 24)
+
+
+@pytest.mark.parametrize("make", [lambda path: SavePictureAt(path), lambda path: WatchFit(path / "fit.gif")])
+def test_pictures_without_a_grid_are_refused_before_training(tmp_path, make):
+    learn = pixel_learner(tmp_path, dims=(1, 8, 3), coords="line")
+    before = weights(learn)
+    with pytest.raises(ValueError, match="on a grid"):
+        learn.fit(1, cbs=make(tmp_path))
+    assert same(before, weights(learn))
 
 
 def test_watching_names_what_it_cannot_write():

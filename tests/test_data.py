@@ -185,3 +185,11 @@ def test_an_empty_loader_says_so():
     dls = PixelDataLoaders.from_array(signal(4, 4, 3)).new_empty()
     with pytest.raises(ValueError, match="no samples"):
         dls.train.one_batch()
+
+
+def test_the_users_array_is_copied_and_may_be_reversed():
+    values = signal(4, 4, 3)
+    dls = PixelDataLoaders.from_array(values[..., ::-1])
+    expected = values[..., ::-1].reshape(-1, 3).copy()
+    values[:] = 0
+    assert (dls.train_ds.values.numpy() == expected).all()

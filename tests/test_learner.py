@@ -107,6 +107,15 @@ def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
         learn.render(size=20)
 
 
+@pytest.mark.parametrize("options", [dict(order="hilbert"), dict(repeat=2), dict(off_grid=True)])
+def test_results_of_any_loader_stand_at_their_pixels(tmp_path, options):
+    learn = siren_learner(PixelDataLoaders.from_array(picture(), path=tmp_path, **options), siren_model([2, 8, 3]))
+    with learn.no_bar(), learn.no_logging():
+        expected = learn._picture(learn.dls.valid)
+        assert torch.equal(learn._picture(learn.dls.train), expected)
+        learn.show_results(ds_idx=0)
+
+
 def test_a_whole_number_renders_the_proportions_of_the_data(tmp_path):
     learn = pixel_learner(tmp_path)  # 12 x 10
     assert learn.render(20).shape == (24, 20, 3) and learn.render((20, 20)).shape == (20, 20, 3)

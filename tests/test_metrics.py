@@ -80,3 +80,10 @@ def test_ssim_of_a_shifted_range_is_that_of_the_picture(tmp_path):
         shifted.model.load_state_dict(unit.model.state_dict())
         shifted.model[-1].weight.mul_(2), shifted.model[-1].bias.mul_(2).sub_(1)
     assert shifted.validate()[1] == pytest.approx(unit.validate()[1], abs=1e-5)
+
+
+def test_ssim_of_shuffled_pixels_is_no_number_and_is_kept_apart(tmp_path):
+    learn = pixel_learner(tmp_path, metrics=SSIM())
+    assert math.isnan(learn.validate(ds_idx=0)[1])
+    value = learn.validate()[1]
+    assert 0 < abs(value) < 1 and learn.metrics[0].value == value and not learn.metrics[0].preds

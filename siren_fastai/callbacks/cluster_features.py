@@ -30,8 +30,8 @@ class ClusterFeatures(Callback):
 
     def after_create(self):
         data = self.dls.train_ds
-        if getattr(data, "shape", None) is None or len(data.shape) != 2 or data.pixels is not None:
-            raise ValueError("`ClusterFeatures` needs a whole picture: PixelDataLoaders of 2-D data with valid='all'")
+        if getattr(data, "shape", None) is None or len(data.shape) != 2 or not data.grid or data.pixels is not None:
+            raise ValueError("`ClusterFeatures` needs a whole picture: 2-D PixelDataLoaders on a grid with valid='all'")
         picture = data.to_picture(data.values).cpu()
         self.labels = kmeans_labels(picture, self.k, self.on, self.position_weight, self.seed)
         if self.k > 1:

@@ -13,7 +13,8 @@ class FreezeLayers(Callback):
 
     patterns: globs over parameter names ('0.*', '*.bias') or layer numbers (0, [0, 1]). What was frozen stays so.
     Frozen tensors are bit-identical after the fit, under weight decay and momentum too. `lr_find` freezes as well.
-    Ctrl-C skips fastai's `after_fit`: the parameters then stay frozen until the next fit or `unfreeze_(learn.model)`.
+    Ctrl-C skips fastai's `after_fit`: the parameters then stay frozen until `unfreeze_(learn.model)` or, if the
+    callback is the learner's own, until the next fit.
     Raises: ValueError before the fit if a pattern matches nothing.
     """
 

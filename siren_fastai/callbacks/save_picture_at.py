@@ -41,8 +41,9 @@ class SavePictureAt(Callback):
 
     def before_train(self):
         self.looking = not hasattr(self, "lr_finder")
-        if len(getattr(self.dls.train_ds, "shape", ())) != 2 or self.dls.train_ds.n_channels not in (1, 3):
-            raise ValueError("`SavePictureAt` needs a grey or RGB picture: use PixelDataLoaders.from_image")
+        data = self.dls.train_ds
+        if len(getattr(data, "shape", ())) != 2 or not data.grid or data.n_channels not in (1, 3):
+            raise ValueError("`SavePictureAt` needs a grey or RGB picture on a grid: use PixelDataLoaders.from_image")
 
     def after_epoch(self):
         if not self.looking:
@@ -54,7 +55,7 @@ class SavePictureAt(Callback):
 
     def _save(self, missing):
         data = self.dls.train_ds
-        picture = render(self.model, data.shape, grid=data.grid or "centers")
+        picture = render(self.model, data.shape, grid=data.grid)
         seen = slice(None) if data.pixels is None else data.pixels.cpu()
         quality = psnr(picture.view(-1, data.n_channels)[seen], data.values.cpu())
         for level in missing:

@@ -15,7 +15,7 @@ __all__ = ["WatchFit"]
 
 
 class WatchFit(Callback):
-    """Render the picture every `every` epochs; show it live in a notebook and, given `path`, write an animation.
+    """Render the picture every `every` epochs and after the last: live in a notebook, and as an animation at `path`.
 
     path: a .webp or .gif, written after each fit with the frames of all fits; None only shows (in a notebook).
     size: of the frames, as for `render`; None is the data's. fps: frames per second of the animation.
@@ -36,16 +36,16 @@ class WatchFit(Callback):
 
     def before_train(self):
         self.watching = not hasattr(self, "lr_finder")
-        if len(getattr(self.dls.train_ds, "shape", ())) != 2 or self.dls.train_ds.n_channels not in (1, 3):
-            raise ValueError("`WatchFit` needs a grey or RGB picture: use PixelDataLoaders.from_image")
+        data = self.dls.train_ds
+        if len(getattr(data, "shape", ())) != 2 or not data.grid or data.n_channels not in (1, 3):
+            raise ValueError("`WatchFit` needs a grey or RGB picture on a grid: use PixelDataLoaders.from_image")
 
     def after_epoch(self):
-        if not self.watching or self.epoch % self.every:
+        last = self.epoch == self.n_epoch - 1
+        if not self.watching or (self.epoch % self.every and not last):
             return
         data = self.dls.train_ds
-        pixels = to_uint8(
-            render(self.model, data.shape if self.size is None else self.size, grid=data.grid or "centers")
-        )
+        pixels = to_uint8(render(self.model, data.shape if self.size is None else self.size, grid=data.grid))
         frame = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         if self.path is not None:
             self.frames.append(frame)

@@ -217,8 +217,8 @@ class PixelDataLoaders(DataLoaders):
     ) -> "PixelDataLoaders":
         """From any signal (*shape, c): (length, c) in 1-D, (height, width, c) in 2-D, (depth, height, width, c) in 3-D.
 
-        values: array or tensor of numbers; other types become float32. Fits are judged in [0, 1] unless a metric is
-            told another `data_range`.
+        values: array or tensor of numbers; float32 is used as it is, without a copy, other types become float32.
+            Fits are judged in [0, 1] unless a metric is told another `data_range`.
         bs: samples per training batch at most; more than there are means one batch of all.
         coords: "centers", "corners" or "left" (regular grids on [-1, 1]^d), "line" (one coordinate along `order`),
             a tensor (n, d) in raster order, or a function from `shape` to one.
@@ -251,7 +251,7 @@ class PixelDataLoaders(DataLoaders):
 
 
 def _checked_values(values) -> Tensor:
-    values = torch.as_tensor(values if isinstance(values, Tensor) else np.array(values))  # a copy: never the user's own
+    values = torch.as_tensor(values if isinstance(values, Tensor) else np.ascontiguousarray(values))
     if values.dim() < 2 or values.numel() == 0:
         raise ValueError(
             f"`values` must be (*shape, channels) with at least one sample, got {tuple(values.shape)}; "
@@ -259,7 +259,7 @@ def _checked_values(values) -> Tensor:
         )
     if values.is_complex():
         raise TypeError("`values` must be real, got complex numbers; stack real and imaginary parts as two channels")
-    values = values.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    values = values.detach().float().contiguous()
     if not values.isfinite().all():
         raise ValueError("`values` must be finite, got nan or infinity; replace them or leave those samples out")
     return values

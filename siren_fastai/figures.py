@@ -45,7 +45,9 @@ def _draw(ax, picture: Tensor, title: str) -> None:
 
 def fit_figure(target: Tensor, reconstruction: Tensor, psnrs: Sequence[float], seconds: Sequence[float]) -> Figure:
     """One page on a fit: target, reconstruction, absolute error (h, w, c) and PSNR (dB) over training seconds."""
+    psnrs, seconds = list(psnrs), list(seconds)  # tables' columns too
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.4), width_ratios=(1, 1, 1.15, 1.2), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)
     error = (reconstruction.cpu().clamp(0, 1) - target.cpu()).abs()
     show_pictures({"target": target, "reconstruction": reconstruction, "error": error}, axes[:3])
     axes[3].plot(seconds, psnrs, color="tab:blue")

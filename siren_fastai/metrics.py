@@ -64,9 +64,7 @@ class SSIM(Metric):
         dl = learn.dl
         data = getattr(dl, "dataset", None)
         if learn.training or (data is not None and getattr(data, "shape", None) is None):
-            raise ValueError(
-                "`SSIM` needs a picture: validate on PixelDataLoaders, not on training batches"
-            )
+            raise ValueError("`SSIM` needs a picture: validate on PixelDataLoaders, not on training batches")
         if data is None or dl.shuffle or dl.order is not None or dl.off_grid or dl.repeat > 1:
             self.last = math.nan  # no picture in raster order
             return

@@ -1,6 +1,7 @@
 """Figures hold what they are given: titles, pictures, curves."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ def test_volumes_show_their_middle_slice_and_curves_their_values():
 def test_a_fit_is_told_on_one_page():
     figure = fit_figure(torch.rand(8, 8, 3), torch.rand(8, 8, 3), [10.0, 31.26], [0.5, 2.0])
     assert "31.3 dB after 2.0 s" in figure.axes[3].get_title()
+    assert fit_figure(torch.rand(8, 8, 1), torch.rand(8, 8, 1), pd.Series([10.0, 20.0]), pd.Series([1.0, 2.0]))
 
 
 def test_axes_must_match_the_pictures():

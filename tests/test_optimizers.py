@@ -63,3 +63,11 @@ def test_muon_orthogonalises_hidden_matrices_only():
     assert [[tuple(p.shape) for p in g["params"]] for g in groups if g["use_muon"]] == [[(16, 16), (16, 16)]]
     assert [len(g["params"]) for g in groups if not g["use_muon"]] == [6]
     assert len(muon(list(siren_model([2, 3]).parameters())).opt.param_groups) == 1
+
+
+def test_ranger_is_lookahead_over_radam_with_the_recipes_numbers():
+    """The optimiser of Siren-fastai2's recipe, which is run at 1e-3 with fit_flat_cos."""
+    optimizer = OPTIMIZERS["ranger"](list(siren_model([2, 4, 3]).parameters()), lr=1e-3)
+    assert (type(optimizer).__name__, optimizer.k, optimizer.alpha) == ("Lookahead", 6, 0.5)
+    hypers = {name: optimizer.hypers[0][name] for name in ("lr", "mom", "sqr_mom", "wd", "eps")}
+    assert hypers == {"lr": 1e-3, "mom": 0.95, "sqr_mom": 0.99, "wd": 0.01, "eps": 1e-6}

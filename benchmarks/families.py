@@ -161,8 +161,7 @@ def main():
         rows.append(row(f"default, {epochs} epochs", runs, official) | {"lr": fast_defaults()["lr"]})
     grid = []
     for kind in options.kinds:
-        fit = lambda epochs, kind=kind: train(kind, size, official["parameters"], 1e-4, epochs, seeds[0])  # noqa: E731
-        epochs = epochs_in(seconds, fit)
+        epochs = epochs_in(seconds, lambda n, kind=kind: train(kind, size, official["parameters"], 1e-4, n, seeds[0]))
         tried = [train(kind, size, official["parameters"], lr, epochs, seeds[0]) for lr in options.rates]
         grid.append({"kind": kind} | {f"lr {run['lr']:g}": run["psnr"] for run in tried})
         print(grid[-1], flush=True)

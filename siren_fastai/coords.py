@@ -21,6 +21,7 @@ __all__ = [
     "axis_positions",
     "grid_coords",
     "region_axes",
+    "region_size",
     "random_positions",
     "pixel_order",
     "line_coords",
@@ -63,6 +64,21 @@ def region_axes(size: Sequence[int], region: Sequence[float] | None = None, grid
     starts, ends = _checked_region(region, len(sides))
     spans = zip(sides, starts, ends, strict=True)
     return [(_axis_positions(n, grid) * ((b - a) / 2) + (a + b) / 2).float() for n, a, b in spans]
+
+
+def region_size(
+    shape: Sequence[int], region: Sequence[float] | None = None, shortest: int | None = None
+) -> tuple[int, ...]:
+    """How many samples each axis of `region` has, as dense as in a signal of `shape`, or evenly denser or sparser.
+
+    shortest: samples along the region's shortest axis; None keeps the signal's own density. The other axes keep the
+    proportions, rounded, at least 1. `region` is that of `region_axes`.
+    Raises: ValueError for a bad `shape`, `region` or `shortest`.
+    """
+    sides = _checked_shape(shape)
+    spans = [n * (b - a) / 2 for n, a, b in zip(sides, *_checked_region(region, len(sides)), strict=True)]
+    scale = 1.0 if shortest is None else _checked_shape((shortest,))[0] / min(spans)
+    return tuple(max(1, round(span * scale)) for span in spans)
 
 
 def random_positions(

@@ -12,9 +12,8 @@ from types import MethodType
 import numpy as np
 import torch
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.losses import MSELossFlat
 from fastai.torch_core import default_device
-from torch import Tensor
+from torch import Tensor, nn
 
 from siren_fastai.coords import (
     GRIDS,
@@ -28,7 +27,7 @@ from siren_fastai.coords import (
 )
 from siren_fastai.figures import show_pictures
 from siren_fastai.images import load_image
-from siren_fastai.quality import absolute_error
+from siren_fastai.quality import absolute_error, natural_range
 
 __all__ = ["PixelDataset", "PixelDL", "PixelDataLoaders"]
 
@@ -38,7 +37,8 @@ class PixelDataset:
 
     Indexed with a slice or an index tensor it returns the batch `(coords, values)`. `shape` is the signal's, without
     channels; `pixels` are the raster indices that the samples have in it (None: all, in raster order); `grid` names the
-    coordinate convention if the coordinates are a regular grid, else it is None.
+    coordinate convention if the coordinates are a regular grid, else it is None. `value_range` is the (low, high) that
+    the values are told in: predictions are cut to it, drawn and judged in it; None is `natural_range(values)`.
     """
 
     n_inp = 1  # fastai: how many items of a batch are inputs
@@ -50,6 +50,7 @@ class PixelDataset:
         shape: tuple[int, ...],
         grid: str | None = None,
         pixels: Tensor | None = None,
+        value_range: tuple[float, float] | None = None,
     ):
         if coords.dim() != 2 or values.dim() != 2 or len(coords) != len(values):
             raise ValueError(
@@ -57,7 +58,10 @@ class PixelDataset:
                 f"got {tuple(coords.shape)} and {tuple(values.shape)}"
             )
         self.coords, self.values, self.shape, self.grid, self.pixels = coords, values, tuple(shape), grid, pixels
-        self.loss_func = MSELossFlat()
+        if value_range is None:
+            value_range = natural_range(values) if len(values) else (0.0, 1.0)
+        self.value_range = _checked_range(value_range)
+        self.loss_func = nn.MSELoss()  # fastai's MSELossFlat makes tensors of a subclass, which slows what follows
 
     def __len__(self) -> int:
         return len(self.values)
@@ -72,7 +76,7 @@ class PixelDataset:
     def subset(self, index: Tensor) -> "PixelDataset":
         """The samples at `index`, which are positions in this dataset."""
         pixels = index if self.pixels is None else self.pixels[index]
-        return PixelDataset(*self[index], self.shape, self.grid, pixels)
+        return PixelDataset(*self[index], self.shape, self.grid, pixels, self.value_range)
 
     def new_empty(self) -> "PixelDataset":
         """The same dataset without samples: what `learn.export` keeps."""
@@ -91,6 +95,17 @@ class PixelDataset:
         picture = values.new_full((math.prod(self.shape), values.shape[1]), math.nan)
         picture[self.pixels] = values
         return picture.view(*self.shape, -1)
+
+    def to_unit(self, values: Tensor) -> Tensor:
+        """`values` told in [0, 1] instead of `value_range`; they are not cut."""
+        low, high = self.value_range
+        return (values - low) / (high - low)
+
+    def show_fit(self, target: Tensor, reconstruction: Tensor, **options):
+        """Draw two signals (*shape, c), the second cut to `value_range`, and their absolute error."""
+        reconstruction = reconstruction.clamp(*self.value_range)
+        pictures = {"target": target, "reconstruction": reconstruction, "error": absolute_error(reconstruction, target)}
+        return show_pictures(pictures, **{"value_range": self.value_range, **options})
 
 
 class PixelDL(TfmdDL):
@@ -164,16 +179,15 @@ class PixelDL(TfmdDL):
         return next(iter(self))
 
     def show_batch(self, b=None, max_n=None, show=True, **kwargs):
-        """Draw a batch's samples at their pixels beside the whole signal."""
+        """Draw a batch's samples at their pixels beside the whole signal; `figsize` and others as `show_pictures`."""
         data = self.dataset
         coords, values = self.one_batch() if b is None else b
-        return show_pictures({"batch": self._place(coords, values), "target": data.to_picture(data.values)}, **kwargs)
+        pictures = {"batch": self._place(coords, values), "target": data.to_picture(data.values)}
+        return show_pictures(pictures, **{"value_range": data.value_range, **kwargs})
 
     def show_results(self, b, out, max_n=None, **kwargs):
         """Draw target, reconstruction and absolute error at the samples of the batch `b`, predicted as `out`."""
-        target, reconstruction = self._place(*b), self._place(b[0], out)
-        error = absolute_error(reconstruction, target)
-        return show_pictures({"target": target, "reconstruction": reconstruction, "error": error}, **kwargs)
+        return self.dataset.show_fit(self._place(*b), self._place(b[0], out), **kwargs)
 
     def _place(self, coords: Tensor, values: Tensor) -> Tensor:
         """`values` (n, c) as a signal, each at the pixel nearest to its position; nan elsewhere."""
@@ -212,13 +226,14 @@ class PixelDataLoaders(DataLoaders):
         valid: str | float = "all",
         off_grid: bool = False,
         valid_bs: int | None = None,
+        value_range: tuple[float, float] | None = None,
         device=None,
         path=".",
     ) -> "PixelDataLoaders":
         """From any signal (*shape, c): (length, c) in 1-D, (height, width, c) in 2-D, (depth, height, width, c) in 3-D.
 
         values: array or tensor of numbers; float32 is used as it is, without a copy, other types become float32.
-            Fits are judged in [0, 1] unless a metric is told another `data_range`.
+            Networks fit values of about unit size best: bring others there, such as a uint8 picture's 0..255, first.
         bs: samples per training batch at most; more than there are means one batch of all.
         coords: "centers", "corners" or "left" (regular grids on [-1, 1]^d), "line" (one coordinate along `order`),
             a tensor (n, d) in raster order, or a function from `shape` to one.
@@ -226,6 +241,9 @@ class PixelDataLoaders(DataLoaders):
         repeat: visits of each sample per epoch.
         valid: "all" judges on every sample, a fraction in (0, 1) holds that share out of training.
         off_grid: train on uniform random positions with linearly interpolated values (grids only).
+        value_range: the (low, high) that values are told in, kept as `dls.train_ds.value_range`: what is rendered or
+            drawn is cut to it, and the default metric judges in it. None is the first of [0, 1], [-1, 1] and, for whole
+            numbers such as a uint8 picture's, [0, 255] that holds the whole signal, else its own extremes.
         device: where the signal lives; None is fastai's default device.
         """
         values = _checked_values(values)
@@ -239,7 +257,9 @@ class PixelDataLoaders(DataLoaders):
                 "`off_grid` interpolates between all samples, so `valid` must be 'all'; judge off the grid"
             )
         device = default_device() if device is None else torch.device(device)
-        samples = PixelDataset(_coords_of(coords, shape, order), values.reshape(-1, values.shape[-1]), shape, grid)
+        samples = PixelDataset(
+            _coords_of(coords, shape, order), values.reshape(-1, values.shape[-1]), shape, grid, value_range=value_range
+        )
         train, held_out = _split(samples.to_(device), valid)
         fixed = None if order == "random" else _order_of(train, order)
         return cls(
@@ -263,6 +283,13 @@ def _checked_values(values) -> Tensor:
     if not values.isfinite().all():
         raise ValueError("`values` must be finite, got nan or infinity; replace them or leave those samples out")
     return values
+
+
+def _checked_range(value_range) -> tuple[float, float]:
+    low, high = (float(x) for x in value_range)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"`value_range` must be (low, high) with low below high, got {value_range!r}")
+    return low, high
 
 
 def _check_options(bs, order, repeat, valid) -> None:

@@ -10,21 +10,28 @@ from torch import Tensor
 __all__ = ["show_pictures", "fit_figure"]
 
 
-def show_pictures(pictures: Mapping[str, Tensor], axes=None, height: float = 3.2) -> Figure:
+def show_pictures(
+    pictures: Mapping[str, Tensor],
+    axes=None,
+    height: float = 3.2,
+    figsize: tuple[float, float] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
     """Draw named signals side by side: (h, w, c) as pictures, (length, c) as curves, a volume by its middle slice.
 
-    Values outside [0, 1] are clamped, nan is left grey. Pictures called "error" get a colour scale of
-    their own. `axes`: one matplotlib axis per picture; None makes a figure `height` inches high.
+    Pictures go from black at the lower end of `value_range` to white at the upper, values outside are clamped, nan is
+    left grey. Those called "error" get a colour scale of their own, in the values' unit. `axes`: one matplotlib axis
+    per picture; None makes a figure of `figsize` (width, height) in inches, by default squares of `height`.
     """
     if axes is None:
-        figure, axes = plt.subplots(1, len(pictures), figsize=(height * len(pictures), height), squeeze=False)
-        axes = axes[0]
+        figsize = (height * len(pictures), height) if figsize is None else figsize
+        axes = plt.subplots(1, len(pictures), figsize=figsize, squeeze=False)[1][0]
     for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
-        _draw(ax, torch.as_tensor(picture).detach().float().cpu(), title)
+        _draw(ax, torch.as_tensor(picture).detach().float().cpu(), title, *value_range)
     return axes[0].figure
 
 
-def _draw(ax, picture: Tensor, title: str) -> None:
+def _draw(ax, picture: Tensor, title: str, low: float, high: float) -> None:
     ax.set_title(title)
     if picture.dim() == 2:
         ax.plot(picture.numpy(), linewidth=0.8)
@@ -38,9 +45,10 @@ def _draw(ax, picture: Tensor, title: str) -> None:
         ax.figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.04)
     elif picture.shape[-1] == 3:
         seen = ~picture.isnan().any(-1, keepdim=True)  # unseen pixels are transparent
-        ax.imshow(torch.cat([picture.nan_to_num().clamp(0, 1), seen.float()], -1).numpy())
+        shades = ((picture.nan_to_num() - low) / (high - low)).clamp(0, 1)
+        ax.imshow(torch.cat([shades, seen.float()], -1).numpy())
     else:
-        ax.imshow(picture[..., 0].clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+        ax.imshow(picture[..., 0].clamp(low, high).numpy(), cmap="gray", vmin=low, vmax=high)
 
 
 def fit_figure(target: Tensor, reconstruction: Tensor, psnrs: Sequence[float], seconds: Sequence[float]) -> Figure:

@@ -14,9 +14,9 @@ __all__ = ["PSNR", "SSIM"]
 class PSNR(Metric):
     """Peak signal-to-noise ratio in dB of all samples of the epoch, 10 log10(data_range^2 / MSE).
 
-    The squared error is summed over the epoch in float64 and the logarithm taken once: an average of the batches' PSNR
-    would be another number. `data_range` is the width of the values' range, which starts at `low`; predictions are cut
-    to it unless `clamp` is False. Equal signals give inf.
+    The squared errors of the batches are summed in double precision and the logarithm taken once: an average of the
+    batches' PSNR would be another number. `data_range` is the width of the values' range, which starts at `low`;
+    predictions are cut to it unless `clamp` is False. Equal signals give inf.
     """
 
     def __init__(self, data_range: float = 1.0, low: float = 0.0, clamp: bool = True):
@@ -26,18 +26,20 @@ class PSNR(Metric):
         self.reset()
 
     def reset(self) -> None:
-        self.total, self.count = 0.0, 0
+        self.squares, self.count = [], 0
 
     def accumulate(self, learn: Learner) -> None:
         pred, target = learn.pred.detach(), learn.yb[0]
         pred = pred.float().clamp(self.low, self.low + self.data_range) if self.clamp else pred.float()
         error = pred.reshape(-1) - target.reshape(-1)
-        self.total = self.total + torch.dot(error, error).double()  # stays on the device: no wait per batch
+        self.squares.append(torch.dot(error, error))  # on the device: no wait per batch, no float64, which MPS lacks
         self.count += error.numel()
 
     @property
     def value(self) -> float | None:
-        return psnr_from_mse(float(self.total) / self.count, self.data_range) if self.count else None
+        if not self.count:
+            return None
+        return psnr_from_mse(math.fsum(torch.stack(self.squares).tolist()) / self.count, self.data_range)
 
     @property
     def name(self) -> str:

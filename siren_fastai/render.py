@@ -1,6 +1,7 @@
 """A network sampled on a grid of any size, chunk by chunk: memory is bounded by the output and one chunk."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def render(
     clamp: values are cut to this range; None leaves them.
     Memory: the output and about `chunk` rows of the widest layer. The model's mode and device are left as they are.
     """
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    size = tuple(size) if isinstance(size, Iterable) else (size, size)
     device = next(model.parameters()).device
     axes = [axis.to(device) for axis in region_axes(size, region, grid)]
     training, output = model.training, None

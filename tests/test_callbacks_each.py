@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fastai.callback.core import Callback, CancelBatchException
 from fastai.learner import load_learner
 from fastai.optimizer import SGD, Adam, ranger
-from learners import picture, pixel_learner, plain_learner, same, weights
+from learners import picture, pixel_learner, plain_learner, quiet, same, weights
 from PIL import Image
 
 from siren_fastai.callbacks.apply_init import ApplyInit
@@ -20,8 +21,10 @@ from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_features
+from siren_fastai.data import PixelDataLoaders
 from siren_fastai.images import load_image
 from siren_fastai.init import apply_init_
+from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import adam, muon, ranger_adabelief, soap
@@ -194,6 +197,39 @@ def test_scale_widths_added_to_a_fit_is_refused(tmp_path):
         ScaleWidths(0)
 
 
+def test_scale_widths_keeps_the_default_networks_scheme(tmp_path):
+    dls = PixelDataLoaders.from_array(picture(), path=tmp_path)
+    learn = quiet(siren_learner(dls, cbs=ScaleWidths(0.5)))
+    expected = apply_init_(siren_model([2, 128, 128, 128, 3]), "fast")
+    for name, value in learn.model.named_parameters():
+        if name == "3.bias":
+            torch.testing.assert_close(value.detach(), dls.train_ds.values.mean(0))
+        else:
+            assert value.std().item() == pytest.approx(expected.get_parameter(name).std().item(), rel=0.2), name
+
+
+def test_a_network_that_goes_on_in_a_second_learner_is_not_changed_again(tmp_path):
+    def callbacks():
+        return [ScaleWidths(2), ClusterFeatures(3)]
+
+    model = siren_model([2, 16, 16, 3])
+    first = pixel_learner(tmp_path, model=model, cbs=callbacks())
+    first.fit(1, 1e-2)
+    before = weights(first)
+    second = pixel_learner(tmp_path, model=first.model, cbs=callbacks())
+    assert second.model is first.model and same(before, weights(second))
+    first.export("first.pkl")
+    third = pixel_learner(tmp_path, model=load_learner(tmp_path / "first.pkl").model, cbs=callbacks())
+    assert same(before, weights(third))
+    with pytest.raises(ValueError, match="scaled by 2"):
+        pixel_learner(tmp_path, model=first.model, cbs=ScaleWidths(3))
+    with pytest.raises(ValueError, match="other features already"):
+        pixel_learner(tmp_path, model=first.model, cbs=ClusterFeatures(4))
+    with pytest.raises(ValueError, match="learn.model"):
+        pixel_learner(tmp_path, model=model, cbs=ClusterFeatures(3))
+    assert same(before, weights(first))
+
+
 # MetricHistory
 
 
@@ -323,6 +359,34 @@ def test_pictures_without_a_grid_are_refused_before_training(tmp_path, make):
     with pytest.raises(ValueError, match="on a grid"):
         learn.fit(1, cbs=make(tmp_path))
     assert same(before, weights(learn))
+
+
+@pytest.mark.parametrize("low, high", [(-1.0, 1.0), (0.0, 255.0)])
+def test_pictures_in_any_range_are_saved_and_watched_from_black_to_white(tmp_path, low, high):
+    values = np.round(picture() * 255) / 255 * (high - low) + low
+    model = siren_model([2, 16, 3])
+    with torch.no_grad():
+        model[-1].weight.mul_(high - low)
+        model[-1].bias.fill_(0.75 * (high - low) + low)
+    cbs = [SavePictureAt(tmp_path, levels=(1.0,)), WatchFit(tmp_path / "fit.gif"), MetricHistory()]
+    dls = PixelDataLoaders.from_array(values.round() if high == 255 else values, path=tmp_path)
+    learn = quiet(siren_learner(dls, model, cbs=cbs))
+    learn.fit(1, 0.0)
+    path, _, quality = learn.save_picture_at.saved[1.0]
+    assert quality == pytest.approx(learn.metric_history.rows[0]["psnr"], abs=1e-3)
+    seen = (learn.render() - low) / (high - low)
+    assert seen.std() > 0.03 and (load_image(path) - seen).abs().max() < 0.01
+    frame = load_image(learn.watch_fit.frames[0])
+    assert (frame - seen).abs().max() < 0.01
+
+
+def test_frames_are_not_exported(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=WatchFit(tmp_path / "fit.gif"))
+    learn.fit(2, 1e-2)
+    learn.export("learner.pkl")
+    loaded = load_learner(tmp_path / "learner.pkl").watch_fit
+    assert len(learn.watch_fit.frames) == 2 and loaded.frames == [] and loaded.display is None
+    assert loaded.path == tmp_path / "fit.gif"
 
 
 def test_watching_names_what_it_cannot_write():

@@ -17,6 +17,7 @@ from siren_fastai.coords import (
     pixel_order,
     random_positions,
     region_axes,
+    region_size,
     sample_linear,
 )
 
@@ -246,3 +247,27 @@ def test_arguments_that_do_not_fit_together_are_refused_with_their_shapes():
         sample_linear(torch.rand(4, 4, 3), torch.zeros(5, 3))
     with pytest.raises(TypeError, match="must be floating point, got torch.uint8"):
         sample_linear(torch.zeros(4, 4, 3, dtype=torch.uint8), torch.zeros(5, 2))
+
+
+@pytest.mark.parametrize(
+    "shape, region, shortest, expected",
+    [
+        ((40, 20), None, None, (40, 20)),
+        ((40, 20), None, 10, (20, 10)),
+        ((40, 20), (-1, -1, 0, 1), None, (20, 20)),
+        ((40, 20), (-0.5, -1, 0, 0), 7, (7, 7)),
+        ((40, 20), (-0.25, -1, 0, 1), 10, (10, 40)),
+        ((8,), (0, 0.1), None, (1,)),
+        ((8, 4, 2), (-1, -1, -1, 0, 1, 1), 3, (6, 6, 3)),
+    ],
+)
+def test_a_region_has_square_samples(shape, region, shortest, expected):
+    assert region_size(shape, region, shortest) == expected
+
+
+@pytest.mark.parametrize(
+    "region, shortest", [((0, 0, 1), None), ((0, 0, 0, 1), 4), (None, 0), (None, 2.5), (None, True)]
+)
+def test_sizes_of_bad_regions_are_refused(region, shortest):
+    with pytest.raises(ValueError, match="`region`|sizes must be integers"):
+        region_size((4, 4), region, shortest)

@@ -191,3 +191,26 @@ def test_an_array_may_be_reversed():
     values = signal(4, 4, 3)
     dls = PixelDataLoaders.from_array(values[..., ::-1])
     assert (dls.train_ds.values.numpy() == values[..., ::-1].reshape(-1, 3)).all()
+
+
+def test_the_value_range_is_the_signals_or_the_users_and_both_parts_share_it():
+    values = (signal(8, 8, 1) * 255).round()
+    dls = PixelDataLoaders.from_array(values, valid=0.5)
+    assert dls.train_ds.value_range == dls.valid_ds.value_range == (0.0, 255.0)
+    torch.testing.assert_close(dls.train_ds.to_unit(dls.train_ds.values), dls.train_ds.values / 255)
+    told = PixelDataLoaders.from_array(values, value_range=(-10, 300)).new_empty()
+    assert told.train_ds.value_range == (-10.0, 300.0)
+    for bad in ((1, 0), (0, math.inf)):
+        with pytest.raises(ValueError, match="`value_range`"):
+            PixelDataLoaders.from_array(values, value_range=bad)
+
+
+def test_batches_of_any_range_are_drawn_in_it_and_as_large_as_asked():
+    dls = PixelDataLoaders.from_array(signal(6, 6, 3) * 2 - 1, bs=36)
+    figure = dls.show_batch(figsize=(9, 3))
+    assert figure.get_size_inches().tolist() == [9, 3]
+    shown = figure.axes[1].images[0].get_array()[..., :3]
+    np.testing.assert_allclose(shown, signal(6, 6, 3), atol=1e-6)
+    coords, values = dls.valid.one_batch()
+    figure = dls.valid.show_results((coords, values), values + 9, figsize=(9, 3))
+    assert figure.get_size_inches().tolist() == [9, 3] and (figure.axes[1].images[0].get_array() == 1).all()

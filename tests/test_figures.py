@@ -38,3 +38,11 @@ def test_axes_must_match_the_pictures():
             {"a": torch.rand(2, 2, 3), "b": torch.rand(2, 2, 3)},
             axes=[show_pictures({"a": torch.rand(2, 2, 3)}).axes[0]],
         )
+
+
+def test_a_figure_has_the_size_and_the_black_and_white_that_were_asked_for():
+    gray, colour = torch.tensor([[[-1.0], [3.0]]]), torch.tensor([[[-1.0, 0.0, 1.0]]])
+    figure = show_pictures({"gray": gray, "colour": colour}, figsize=(5, 2), value_range=(-1.0, 1.0))
+    assert figure.get_size_inches().tolist() == [5, 2]
+    assert figure.axes[0].images[0].get_clim() == (-1, 1)
+    assert figure.axes[1].images[0].get_array()[0, 0].tolist() == [0, 0.5, 1, 1]

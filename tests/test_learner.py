@@ -1,12 +1,16 @@
 """The learner: fastai's methods on pixels, rendering, results, and the same training as a plain loop."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
 from fastai.learner import Learner, load_learner
-from learners import picture, pixel_learner, same, weights
+from learners import picture, pixel_learner, quiet, same, weights
 from skimage.metrics import peak_signal_noise_ratio
+from torch import nn
 
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import siren_learner
@@ -102,7 +106,8 @@ def test_rendering_at_the_datas_size_is_what_validation_saw(tmp_path):
 def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
     learn = pixel_learner(tmp_path, dims=(1, 16, 3), coords="line")
     learn.fit(1, 1e-3)
-    assert torch.equal(learn.render(), learn.get_preds()[0].view(12, 10, 3))
+    raw = learn.get_preds()[0].view(12, 10, 3)
+    assert torch.equal(learn.render(), raw.clamp(0, 1)) and torch.equal(learn.render(clamp=None), raw)
     with pytest.raises(ValueError, match="own positions"):
         learn.render(size=20)
 
@@ -154,3 +159,75 @@ def test_it_trains_as_a_plain_fastai_learner_does(tmp_path):
     for learn in (ours, plain):
         learn.fit(2, 1e-3)
     assert same(weights(ours), weights(plain))
+
+
+@pytest.mark.parametrize(
+    "values, value_range",
+    [
+        (picture(), (0.0, 1.0)),
+        (picture() * 2 - 1, (-1.0, 1.0)),
+        ((picture() * 255).astype(np.uint8), (0.0, 255.0)),
+        (picture() * 9 - 3, None),
+    ],
+)
+def test_the_default_metric_rendering_and_drawing_agree_in_the_datas_range(tmp_path, values, value_range):
+    low, high = value_range or (float(values.min()), float(values.max()))
+    model = siren_model([2, 16, 3])
+    with torch.no_grad():
+        model[-1].weight.mul_(40 * (high - low))  # predictions leave the range on both sides
+        model[-1].bias.fill_((low + high) / 2)
+    learn = quiet(siren_learner(PixelDataLoaders.from_array(values, path=tmp_path), model))
+    raw = learn.render(clamp=None).numpy()
+    cut = learn.render().numpy()
+    assert raw.min() < low and raw.max() > high
+    np.testing.assert_allclose(cut, raw.clip(low, high), rtol=1e-6)
+    expected = peak_signal_noise_ratio(values.astype(np.float64), cut.astype(np.float64), data_range=high - low)
+    assert learn.validate()[1] == pytest.approx(expected, abs=1e-3)
+    learn.show_results(figsize=(9, 3))
+    target, reconstruction, error = (ax.images[0].get_array() for ax in plt.gcf().axes[:3])
+    assert plt.gcf().get_size_inches().tolist() == [9, 3]
+    np.testing.assert_allclose(target[..., :3], (values - low) / (high - low), atol=1e-5)
+    np.testing.assert_allclose(reconstruction[..., :3], (cut - low) / (high - low), atol=1e-5)
+    np.testing.assert_allclose(error, abs(cut - values).mean(-1), rtol=1e-3, atol=1e-5)
+
+
+def test_a_model_on_other_loaders_is_judged_in_the_unit_range(tmp_path):
+    loader = DataLoader([(torch.rand(2), torch.rand(3)) for _ in range(4)], bs=2)
+    learn = siren_learner(DataLoaders(loader, loader, path=tmp_path), siren_model([2, 8, 3]), loss_func=nn.MSELoss())
+    assert (learn.metrics[0].data_range, learn.metrics[0].low) == (1.0, 0.0)
+
+
+def test_a_whole_number_is_the_shortest_side_of_the_region(tmp_path):
+    learn = pixel_learner(tmp_path)  # 12 x 10
+    assert learn.render(20, region=(-1, -1, 0, 1)).shape == (20, 33, 3)  # 6 x 10 pixels
+    assert learn.render(20, region=(-1, -1, 1, 0)).shape == (48, 20, 3)  # 12 x 5 pixels
+    whole, part = learn.render(), learn.render(region=(-1, 0, 0, 1))
+    torch.testing.assert_close(part, whole[:6, 5:], atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="`region`"):
+        learn.render(20, region=(0, 0, 0, 1))
+
+
+def test_a_position_is_predicted_as_fastais_triple(tmp_path):
+    learn = pixel_learner(tmp_path)
+    with torch.no_grad():
+        learn.model[-1].bias.fill_(5.0)
+    for item in ((0.1, -0.4), torch.tensor([0.1, -0.4]), np.array([0.1, -0.4])):
+        decoded, cut, raw = learn.predict(item)
+        torch.testing.assert_close(raw, learn.model(torch.tensor([[0.1, -0.4]]))[0].detach())
+        assert decoded.tolist() == cut.tolist() == [1, 1, 1] and raw.min() > 3
+    assert learn.predict((0.1, -0.4), with_input=True)[0].tolist() == pytest.approx([0.1, -0.4])
+    learn.export("fit.pkl")
+    with learn.no_bar():
+        assert torch.equal(quiet(load_learner(tmp_path / "fit.pkl")).predict((0.1, -0.4))[2], raw)
+
+
+@pytest.mark.parametrize("item", ["cat.png", 3, (0.1, 0.2, 0.3), torch.zeros(5, 2), picture()])
+def test_what_is_no_position_is_told_where_to_go(tmp_path, item):
+    with pytest.raises(ValueError, match=r"one position of 2 numbers.*learn\.model\(coords\)"):
+        pixel_learner(tmp_path).predict(item)
+
+
+def test_losses_of_single_samples_can_be_had(tmp_path):
+    learn = pixel_learner(tmp_path)
+    preds, targets, losses = learn.get_preds(with_loss=True)
+    torch.testing.assert_close(losses, (preds - targets).square().mean(1))

@@ -8,6 +8,8 @@ import pytest
 import torch
 from learners import picture, pixel_learner, plain_learner
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from siren_fastai.metrics import PSNR, SSIM
 
@@ -87,3 +89,22 @@ def test_ssim_of_shuffled_pixels_is_no_number_and_is_kept_apart(tmp_path):
     assert math.isnan(learn.validate(ds_idx=0)[1])
     value = learn.validate()[1]
     assert 0 < abs(value) < 1 and learn.metrics[0].value == value and not learn.metrics[0].preds
+
+
+class WithoutFloat64(TorchDispatchMode):
+    """A device that lacks float64, as Apple's does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        assert not any(t.dtype == torch.float64 for t in tree_leaves((args, out)) if isinstance(t, torch.Tensor))
+        return out
+
+
+def test_psnr_needs_no_float64_on_the_device_and_loses_nothing_by_it():
+    learn = SimpleNamespace(pred=torch.zeros(64, 1), yb=(torch.full((64, 1), 1e-2),))
+    metric = PSNR()
+    with WithoutFloat64():
+        for _ in range(300):
+            metric.accumulate(learn)
+        value = metric.value
+    assert value == pytest.approx(40.0, abs=1e-5)

@@ -1,5 +1,6 @@
 """Rendering: equal to one forward pass, at any size, region and chunk; the model is left as it was."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,12 @@ def test_rendering_equals_one_forward_pass(size, grid, chunk):
     model = siren_model([len(size), 8, 3])
     expected = model(grid_coords(size, grid)).view(*size, 3)
     torch.testing.assert_close(render(model, size, grid=grid, clamp=None, chunk=chunk), expected)
+
+
+@pytest.mark.parametrize("size", [np.int64(6), (np.int32(6), 6), np.array([6, 6]), torch.Size([6, 6])])
+def test_whole_numbers_of_any_type_are_sizes(size):
+    model = siren_model([2, 8, 3])
+    assert torch.equal(render(model, size), render(model, 6))
 
 
 def test_a_region_is_the_part_of_a_finer_picture():
@@ -42,6 +49,8 @@ def test_the_model_keeps_its_mode_and_its_gradients():
     [
         (0, None, "sizes must be integers"),
         ((4.0, 4), None, "sizes must be integers"),
+        (4.5, None, "sizes must be integers"),
+        (True, None, "sizes must be integers"),
         (4, (0, 0, 1), "`region`"),
         (4, (0, 0, 0, 1), "`region`"),
     ],

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from siren_fastai.coords import grid_coords
-from siren_fastai.models.features import FeatureInput, widen_input_
+from siren_fastai.init import apply_init_
+from siren_fastai.models.features import FeatureInput, add_features_, widen_input_
+from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import scale_widths, siren_model
 from siren_fastai.models.widths import scale_widths_
 
@@ -18,11 +20,32 @@ def test_scaling_a_network_equals_building_it_scaled(mult):
     assert scaled(torch.rand(5, 2)).shape == (5, 3)
 
 
-def test_scaled_sine_layers_are_drawn_by_the_official_rule():
-    model = scale_widths_(siren_model([2, 100, 100, 3]), 10)
-    for weight, bound in ((model[0].linear.weight, 0.5), (model[1].linear.weight, (6 / 1000) ** 0.5 / 30)):
-        assert 0.98 * bound < weight.abs().max() <= bound
-    assert model[2].weight.abs().max() <= (6 / 1000) ** 0.5 / 30
+@pytest.mark.parametrize("scheme", ["siren", "fast", 33])
+def test_scaled_layers_are_as_large_as_the_scheme_draws_the_wider_network(scheme):
+    scaled = scale_widths_(apply_init_(siren_model([2, 100, 100, 3]), scheme), 10)
+    built = apply_init_(siren_model([2, 1000, 1000, 3]), scheme)
+    for name, value in scaled.named_parameters():
+        if name.endswith("weight"):
+            assert value.std().item() == pytest.approx(built.get_parameter(name).std().item(), rel=0.1), name
+
+
+def test_scaled_layers_keep_their_phases_and_the_output_its_bias():
+    model = apply_init_(siren_model([2, 100, 100, 3]), "fast")
+    with torch.no_grad():
+        model[1].linear.bias.add_(7.0), model[2].bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    old = {name: value.detach().clone() for name, value in model.named_parameters()}
+    scale_widths_(model, 10)
+    assert torch.equal(model[2].bias, old["2.bias"])
+    for name in ("0.linear.bias", "1.linear.bias"):
+        new = model.get_parameter(name)
+        assert new.mean().item() == pytest.approx(old[name].mean().item(), abs=0.2)
+        assert new.std().item() == pytest.approx(old[name].std(correction=0).item(), rel=0.1)
+
+
+def test_families_beside_siren_keep_their_scale_too():
+    model = scale_widths_(finer_model(2, 3, hidden_features=64, hidden_layers=1, first_bias=20.0), 2)
+    assert model[1].linear.weight.std().item() == pytest.approx((2 / 128) ** 0.5 / 30, rel=0.1)
+    assert model[0].linear.bias.std().item() == pytest.approx(20 / 3**0.5, rel=0.25)
 
 
 def test_batch_norm_between_linear_layers_is_widened():
@@ -69,3 +92,14 @@ def test_features_join_the_inputs_and_travel_with_the_model():
     coords = torch.rand(6, 2) * 2 - 1
     torch.testing.assert_close(model(coords), net(torch.cat([coords, model.lookup(coords)], 1)))
     assert {"features", "0.linear.weight"} <= set(model.state_dict())
+
+
+def test_features_are_added_once():
+    net, features = siren_model([2, 4, 1]), torch.rand(4, 4, 3)
+    model = add_features_(net, features)
+    assert model[0].linear.in_features == 5 and add_features_(model, features.clone()) is model
+    with pytest.raises(ValueError, match="other features already"):
+        add_features_(model, torch.rand(4, 4, 2))
+    with pytest.raises(ValueError, match="read 2 coordinates, got 5 inputs"):
+        add_features_(net, features)
+    assert net[0].linear.in_features == 5

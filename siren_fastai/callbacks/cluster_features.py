@@ -3,7 +3,7 @@
 from fastai.callback.core import Callback, TrainEvalCallback
 
 from siren_fastai.clusters import kmeans_labels, label_features
-from siren_fastai.models.features import FeatureInput, widen_input_
+from siren_fastai.models.features import add_features_
 
 __all__ = ["ClusterFeatures"]
 
@@ -13,11 +13,13 @@ class ClusterFeatures(Callback):
 
     Acts once, when `Learner(cbs=...)` is made: it clusters the picture of `dls.train`, widens the network's first layer
     and wraps it in `FeatureInput`, so that `render`, `export` and `get_preds` go on taking positions alone. k=1 leaves
-    the network as it is. The clusters see the target: this is for memorising and compressing a signal, where the label
-    map must be counted as part of the code (`pack_labels(learn.cluster_features.labels, k)`).
+    the network as it is. In a further learner, `learn.model` of the first goes on with the clusters that it has. The
+    clusters see the target: this is for memorising and compressing a signal, where the label map must be counted as
+    part of the code (`pack_labels(learn.cluster_features.labels, k)`).
 
     on: "color" or "color+position"; kind: "onehot" (k inputs) or "scalar" (one). `position_weight` and `seed` are those
-    of `kmeans_labels`. Raises: ValueError for fewer distinct colours than clusters, or if added after creation.
+    of `kmeans_labels`. Raises: ValueError for fewer distinct colours than clusters, a network that was widened
+    before, or if added after creation.
     """
 
     order = TrainEvalCallback.order - 3  # the network's shape comes before its initialisation
@@ -36,8 +38,7 @@ class ClusterFeatures(Callback):
         self.labels = kmeans_labels(picture, self.k, self.on, self.position_weight, self.seed)
         if self.k > 1:
             features = label_features(self.labels, self.k, self.kind)
-            widened = widen_input_(self.model, features.shape[1])
-            self.learn.model = FeatureInput(widened, features.view(*data.shape, -1))
+            self.learn.model = add_features_(self.model, features.view(*data.shape, -1))
 
     def before_fit(self):
         if self.labels is None:

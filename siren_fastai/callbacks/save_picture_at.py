@@ -20,9 +20,10 @@ USABILITY_LEVELS = {mse: psnr_from_mse(convert_mse(mse, "imagenet", "unit")) for
 class SavePictureAt(Callback):
     """After the first epoch at or above each PSNR in `levels` (dB), save the picture as `folder/at_29.9dB.png`.
 
-    levels: PSNR of all pixels in [0, 1]; by default the three usability levels 23.9, 29.9 and 43.9 dB. An epoch that
-    passes several levels saves one file for each. `saved` maps level -> (path, epoch over all fits, PSNR). Files that
-    exist are replaced. `every`: epochs between looks, each of which costs a rendering.
+    levels: PSNR of all pixels over the data's `value_range`, which the file shows from black to white; by default the
+    three usability levels 23.9, 29.9 and 43.9 dB. An epoch that passes several levels saves one file for each. `saved`
+    maps level -> (path, epoch over all fits, PSNR). Files that exist are replaced. `every`: epochs between looks, each
+    of which costs a rendering.
     """
 
     order = MetricHistory.order + 1
@@ -55,9 +56,9 @@ class SavePictureAt(Callback):
 
     def _save(self, missing):
         data = self.dls.train_ds
-        picture = render(self.model, data.shape, grid=data.grid)
+        picture = data.to_unit(render(self.model, data.shape, grid=data.grid, clamp=data.value_range))
         seen = slice(None) if data.pixels is None else data.pixels.cpu()
-        quality = psnr(picture.view(-1, data.n_channels)[seen], data.values.cpu())
+        quality = psnr(picture.view(-1, data.n_channels)[seen], data.to_unit(data.values).cpu(), clamp=False)
         for level in missing:
             if quality >= level:
                 path = self.folder / f"at_{level:.1f}dB.png"

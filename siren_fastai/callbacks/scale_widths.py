@@ -1,6 +1,7 @@
 """Scale the hidden widths of a network."""
 
 from fastai.callback.core import Callback, TrainEvalCallback
+from torch import nn
 
 from siren_fastai.models.widths import scale_widths_
 
@@ -10,8 +11,10 @@ __all__ = ["ScaleWidths"]
 class ScaleWidths(Callback):
     """Multiply the hidden widths of the network by `mult`, keeping their proportions, inputs and outputs.
 
-    Acts once, when `Learner(cbs=...)` is made; the scaled layers are drawn anew, as `scale_widths_` describes.
-    Raises: ValueError for mult <= 0, for a network that is not a chain of linear layers, or if added after creation.
+    Acts once, when `Learner(cbs=...)` is made; the layers are drawn anew, as large as they were (see `scale_widths_`).
+    A network that was scaled by `mult` for another learner stays as it is.
+    Raises: ValueError for mult <= 0, for a network that is not a chain of linear layers or was scaled by another
+    number, or if added after creation.
     """
 
     order = TrainEvalCallback.order - 4  # before features are added and weights drawn
@@ -22,7 +25,16 @@ class ScaleWidths(Callback):
         self.mult, self.done = mult, False
 
     def after_create(self):
-        scale_widths_(self.model, self.mult)
+        first = next((m for m in self.model.modules() if isinstance(m, nn.Linear)), self.model)
+        before = getattr(first, "widths_scaled_by", None)  # kept by the layer, which outlives wrapping and pickling
+        if before is None:
+            scale_widths_(self.model, self.mult)
+            first.widths_scaled_by = self.mult
+        elif before != self.mult:
+            raise ValueError(
+                f"`ScaleWidths({self.mult})` met a network that another learner has scaled by {before}: give a new "
+                f"network, or scale this one by hand with `scale_widths_`"
+            )
         self.done = True
 
     def before_fit(self):

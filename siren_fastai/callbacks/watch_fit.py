@@ -19,9 +19,10 @@ class WatchFit(Callback):
 
     path: a .webp or .gif, written after each fit with the frames of all fits; None only shows (in a notebook).
     size: of the frames, as for `render`; None is the data's. fps: frames per second of the animation.
+    Values go from black to white over the data's `value_range`. An exported learner keeps no frames.
     """
 
-    order = MetricHistory.order + 2
+    order, _stateattrs = MetricHistory.order + 2, ("frames", "display")
 
     def __init__(self, path: str | Path | None = None, every: int = 1, size=None, fps: float = 8):
         if path is not None and Path(path).suffix.lower() not in (".webp", ".gif"):
@@ -29,6 +30,10 @@ class WatchFit(Callback):
         if every < 1 or not fps > 0:
             raise ValueError(f"`every` must be 1 epoch or more and `fps` above 0, got {every!r} and {fps!r}")
         self.path, self.every, self.size, self.fps = path and Path(path), every, size, fps
+        self._init_state()
+
+    def _init_state(self):
+        """fastcore's: after the constructor and after loading, when what `_stateattrs` names is missing."""
         self.frames, self.display = [], None
 
     def before_fit(self):
@@ -45,7 +50,8 @@ class WatchFit(Callback):
         if not self.watching or (self.epoch % self.every and not last):
             return
         data = self.dls.train_ds
-        pixels = to_uint8(render(self.model, data.shape if self.size is None else self.size, grid=data.grid))
+        size = data.shape if self.size is None else self.size
+        pixels = to_uint8(data.to_unit(render(self.model, size, grid=data.grid, clamp=data.value_range)))
         frame = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         if self.path is not None:
             self.frames.append(frame)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FeatureInput", "widen_input_"]
+__all__ = ["FeatureInput", "add_features_", "widen_input_"]
 
 
 class FeatureInput(nn.Sequential):
@@ -24,10 +24,35 @@ class FeatureInput(nn.Sequential):
 
     def lookup(self, coords: Tensor) -> Tensor:
         """The features (n, k) of the cells that hold `coords` (n, d); outside [-1, 1], of the nearest border cell."""
+        return self.features.flatten(0, -2)[self.cells(coords)].to(coords.dtype)
+
+    def cells(self, coords: Tensor) -> Tensor:
+        """The cells that hold `coords` (n, d), numbered in raster order: (n,) int64."""
         sizes = torch.tensor(self.features.shape[:-1], device=coords.device)
         cells = ((coords + 1) / 2 * sizes).floor().long()
         cells = cells.clamp_(min=torch.zeros_like(sizes), max=sizes - 1)
-        return self.features[tuple(cells.T)].to(coords.dtype)
+        strides = sizes.flip(0).cumprod(0).flip(0).div(sizes, rounding_mode="floor")
+        return (cells * strides).sum(1)
+
+
+def add_features_(model: nn.Module, features: Tensor) -> FeatureInput:
+    """Let `model` also read `features` (*shape, k): its first layer is widened in place, and it is wrapped.
+
+    A `FeatureInput` of the same features is returned as it is.
+    Raises: ValueError for one of other features, or a first linear layer that does not read the d coordinates, as that
+    of a network that was widened before.
+    """
+    if isinstance(model, FeatureInput):
+        if not torch.equal(model.features.cpu(), features.cpu()):
+            raise ValueError("`model` reads other features already; give a new network, or the same features")
+        return model
+    d, first = features.dim() - 1, _first_linear(model)
+    if first.in_features != d:
+        raise ValueError(
+            f"the first linear layer of `model` must read {d} coordinates, got {first.in_features} inputs. If it was "
+            "widened for another learner, give that learner's `learn.model`, or a new network"
+        )
+    return FeatureInput(widen_input_(model, features.shape[-1]), features)
 
 
 @torch.no_grad()
@@ -37,12 +62,17 @@ def widen_input_(model: nn.Module, extra: int) -> nn.Module:
     The new columns are uniform with the deviation of the old weights; the old columns stay as they are.
     Raises: ValueError if the model has no linear layer.
     """
-    first = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
-    if first is None:
-        raise ValueError(f"`model` must start with a linear layer, got {type(model).__name__} without any")
+    first = _first_linear(model)
     if extra:
         bound = first.weight.std(correction=0) * 3**0.5
         columns = first.weight.new_empty(first.out_features, extra).uniform_(-1, 1) * bound
         first.weight = nn.Parameter(torch.cat([first.weight, columns], dim=1))
         first.in_features += extra
     return model
+
+
+def _first_linear(model: nn.Module) -> nn.Linear:
+    first = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    if first is None:
+        raise ValueError(f"`model` must start with a linear layer, got {type(model).__name__} without any")
+    return first

@@ -1,11 +1,9 @@
 """Scaling the hidden widths of a network that exists already."""
 
-import math
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from siren_fastai.models.siren import SineLayer, sine_layers
+from siren_fastai.models.siren import SineLayer
 
 __all__ = ["scale_widths_"]
 
@@ -14,8 +12,10 @@ __all__ = ["scale_widths_"]
 def scale_widths_(model: nn.Module, mult: float) -> nn.Module:
     """Multiply every hidden width of a chain of linear layers by `mult`, in place; inputs and outputs stay.
 
-    Sine layers are drawn by the official rule with their own omega_0, other linear layers by PyTorch's default; the
-    width is rounded and at least 1. Batch normalisation between the layers is widened too.
+    The layers are drawn anew as large as they were: weights uniform with the old ones' deviation times
+    sqrt(old inputs / new inputs), as the official rule, PyTorch's default and the scheme "fast" have it; biases uniform
+    with the old ones' mean and deviation; the output's bias stays. `apply_init_` afterwards draws by a scheme exactly.
+    Widths are rounded and at least 1. Batch normalisation between the layers is widened too.
     Raises: ValueError for mult <= 0, fewer than two linear layers, or layers that do not follow one another.
     """
     if not mult > 0:
@@ -25,13 +25,17 @@ def scale_widths_(model: nn.Module, mult: float) -> nn.Module:
     widths = [max(1, round(m.out_features * mult)) for m in linears[:-1]]
     _scale_norms_(model, linears, widths)
     for layer, n_in, n_out in zip(linears, [None, *widths], [*widths, None], strict=True):
+        scale = (layer.in_features / (n_in or layer.in_features)) ** 0.5
         layer.in_features, layer.out_features = n_in or layer.in_features, n_out or layer.out_features
-        layer.weight = nn.Parameter(layer.weight.new_empty(layer.out_features, layer.in_features))
-        if layer.bias is not None:
-            layer.bias = nn.Parameter(layer.bias.new_empty(layer.out_features))
-        layer.reset_parameters()
-    _redraw_sines_(model)
+        layer.weight = nn.Parameter(scale * _uniform_like(layer.weight, layer.out_features, layer.in_features))
+        if layer.bias is not None and n_out:
+            layer.bias = nn.Parameter(layer.bias.mean() + _uniform_like(layer.bias, n_out))
     return model
+
+
+def _uniform_like(values: Tensor, *shape: int) -> Tensor:
+    """Random numbers around 0 with the deviation of `values`."""
+    return values.new_empty(shape).uniform_(-1, 1) * (3**0.5 * values.std(correction=0))
 
 
 def _check_chain(model: nn.Module, linears: list[nn.Linear]) -> None:
@@ -67,14 +71,3 @@ def _scale_norms_(model: nn.Module, linears: list[nn.Linear], widths: list[int])
                     like.dtype,
                 )
                 setattr(parent, name, fresh)
-
-
-def _redraw_sines_(model: nn.Module) -> None:
-    for i, layer in enumerate(sine_layers(model)):
-        n_in = layer.linear.in_features
-        bound = math.sqrt(6 / n_in) / layer.omega_0 if i else 1 / n_in
-        nn.init.uniform_(layer.linear.weight, -bound, bound)
-    last = list(model.modules())[-1]
-    if sine_layers(model) and isinstance(last, nn.Linear):
-        bound = math.sqrt(6 / last.in_features) / sine_layers(model)[-1].omega_0
-        nn.init.uniform_(last.weight, -bound, bound)

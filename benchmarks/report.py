@@ -29,13 +29,14 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def report(name: str, rows: list[dict], notes: dict | None = None, folder: str = "benchmarks/results") -> pd.DataFrame:
-    """Print the rows as a Markdown table under the machine's line and write `folder/name.json`."""
+def report(name: str, rows: list[dict], notes: dict | None = None, show: bool = True) -> pd.DataFrame:
+    """Print the rows as a Markdown table under the machine's line, unless `show` is False, and write `NAME.json`."""
     table, about = pd.DataFrame(rows), {**machine(), **(notes or {})}
-    print(f"\n### {name}\n")
-    print(", ".join(f"{key} {value}" for key, value in about.items()) + "\n")
-    print(_markdown(table), flush=True)
-    path = Path(folder) / f"{name}.json"
+    if show:
+        print(f"\n### {name}\n")
+        print(", ".join(f"{key} {value}" for key, value in about.items()) + "\n")
+        print(_markdown(table), flush=True)
+    path = Path("benchmarks/results") / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(about=about, rows=rows), indent=1, default=float))
     return table

@@ -28,7 +28,8 @@ RECIPES = {  # changes of the chosen recipe: hidden widths, scheme, loader, lear
     "lr_half": {"learner": {"lr": 2.5e-4}},
     "lr_x2": {"learner": {"lr": 1e-3}},
     "fastai_moms": {"learner": {"moms": (0.95, 0.85, 0.95)}},
-    "warm_up_10%": {"fit": {"pct_start": 0.1}},
+    "warm_up_5%": {"fit": {"pct_start": 0.05}},
+    "warm_up_25%": {"fit": {"pct_start": 0.25}},
     "batch_512": {"loader": {"bs": 512}},
     "batch_2048": {"loader": {"bs": 2048}},
     "batch_4096_lr_x2": {"loader": {"bs": 4096}, "learner": {"lr": 1e-3}},
@@ -47,6 +48,8 @@ RECIPES = {  # changes of the chosen recipe: hidden widths, scheme, loader, lear
     "scheme_33": {"scheme": 33},
     "scheme_siren": {"scheme": "siren"},
     "soap": {"learner": {"opt_func": soap, "moms": (0.9, 0.9, 0.9)}},
+    "soap_lr_x4": {"learner": {"opt_func": soap, "moms": (0.9, 0.9, 0.9), "lr": 2e-3}},
+    "soap_128x4": {"learner": {"opt_func": soap, "moms": (0.9, 0.9, 0.9), "lr": 1e-3}, "hidden": (128,) * 4},
     "muon": {"learner": {"opt_func": muon}},
 }
 

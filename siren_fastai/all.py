@@ -7,6 +7,7 @@ from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
@@ -40,6 +41,7 @@ __all__ = [
     "PixelDataLoaders",
     "PixelDataset",
     "PixelLearner",
+    "QuantizeAware",
     "SavePictureAt",
     "ScaleWidths",
     "Sine",

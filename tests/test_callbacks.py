@@ -11,6 +11,7 @@ from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
@@ -21,6 +22,7 @@ ANYWHERE = {  # callback -> the learner it is given to, as a function of a folde
     "ScaleWidths": lambda path: ScaleWidths(2),
     "MetricHistory": lambda path: MetricHistory(),
     "StopAt": lambda path: StopAt("valid_loss", 0.0),
+    "QuantizeAware": lambda path: QuantizeAware(5),
 }
 PICTURES = {
     **ANYWHERE,

@@ -4,9 +4,21 @@ The first group of `fit` has the names and meanings of the note, which is the re
 franec94/My-Siren-Deep-Learning-Test; hidden widths are options of their own.
 """
 
+from siren_fastai.cli import declared_codec
+from siren_fastai.cli.declared_shared import COLORS, CONFIG, DEVICE, PRINT_CONFIG
 from siren_fastai.cli.options import Option, OptionParser, at_least, build_parser, positive
 
-__all__ = ["CONVENTIONS", "GROUPS", "MODEL_TYPES", "OPTIMIZERS", "PRESETS", "SCHEDULES", "parser_of"]
+__all__ = [
+    "ABOUTS",
+    "CONVENTIONS",
+    "GROUPS",
+    "MODEL_TYPES",
+    "OPTIMIZERS",
+    "PRESETS",
+    "SCHEDULES",
+    "USAGES",
+    "parser_of",
+]
 
 PRESETS = ("fast", "official")
 MODEL_TYPES = (
@@ -16,12 +28,8 @@ MODEL_TYPES = (
 OPTIMIZERS = ("adam", "ranger", "ranger_adabelief", "soap", "muon")
 SCHEDULES = ("one_cycle", "flat_cos", "constant")
 RESIZE_MODES = ("stretch", "crop", "keep")
-COLORS = ("auto", "gray", "rgb")
 CONVENTIONS = ("standard", "note")
 
-CONFIG = Option("config_filepath", "config file: key=value, flag=true, stuff=[a,b,c]; # and ; are comments", short="-c")
-PRINT_CONFIG = Option("print_config", "print every option, its value and where it came from, and stop", None)
-DEVICE = Option("device", "auto, cpu, cuda or cuda:<n>; auto takes a GPU where there is one", default="auto")
 RESIZE = Option(
     "resize_mode",
     "to a square by stretching or by cropping the centre, or keep the proportions with S as the shorter side "
@@ -168,18 +176,21 @@ GROUPS = {
             PRINT_CONFIG,
         )
     },
+    **declared_codec.GROUPS,
 }
 USAGES = {
     "fit": "siren-fastai fit --experiment_name NAME [options]",
     "evaluate": "siren-fastai evaluate CHECKPOINT [options]",
     "render": "siren-fastai render CHECKPOINT OUTPUT [options]",
     "analyze": "siren-fastai analyze HISTORY [options]",
+    **declared_codec.USAGES,
 }
 ABOUTS = {
     "fit": "Train a coordinate network on a picture; checkpoints, history and pictures go to one folder.",
     "evaluate": "Score a checkpoint against a picture: MSE, PSNR and SSIM in both conventions, and bits per pixel.",
     "render": "Draw a checkpoint's picture at any size, whole or in part.",
     "analyze": "Describe a training history, and the leading digits of its picture and of the reconstruction.",
+    **declared_codec.ABOUTS,
 }
 
 

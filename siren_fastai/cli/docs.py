@@ -49,6 +49,18 @@ side length, as it was in the note's program, but `--hidden_features`.
 `numpy.loadtxt` reads `history.txt`. In the standard convention its loss is the network's own mean squared error, told
 for values in [0, 1], and PSNR and SSIM are of the prediction cut to [0, 1]. The note's convention measures values in
 [-1, 1] with a range of 1: a loss 4 times as large, a PSNR 6.02 dB lower, an SSIM that only compares with the note's.
+
+## What `rd` writes
+
+| file | content |
+|---|---|
+| `rd.csv` | a row for each picture, codec and setting: bytes, bits per pixel, PSNR (dB), SSIM, seconds |
+| `rd.json` | the same, means over the pictures, and our bits beside the classics' at equal PSNR |
+| `rd.png` | mean PSNR over mean bits per pixel, and thin the single pictures |
+| `files/` | our files, by picture and bits per pixel |
+
+Sizes are those of whole files, and PSNR and SSIM of the 8-bit pixels that they decode to. A rate that a picture is too
+small for is told and left out; a mean is drawn if it is of all pictures. Ctrl-C ends with what is measured.
 """
 
 

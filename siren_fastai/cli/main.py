@@ -18,6 +18,10 @@ COMMANDS = {
     "evaluate": "score a checkpoint against a picture",
     "render": "draw a checkpoint at any size, whole or in part",
     "analyze": "describe a training history and the leading digits of its pictures",
+    "compress": "write a picture as a small file",
+    "decompress": "write the picture that a compressed file holds",
+    "info": "tell what a compressed file holds, and where its bytes go",
+    "rd": "compare the compressed files of a folder of pictures with JPEG, WebP and AVIF",
 }
 
 
@@ -37,13 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(command, "interrupted", INTERRUPTED)
     except OSError as error:
-        return _fail(command, _os_message(error), FAILURE)
+        return _fail(command, _os_message(error, command), FAILURE)
     except MemoryError as error:
-        return _fail(command, f"out of memory ({error}); give a smaller --sidelength or --bs", FAILURE)
+        return _fail(command, _memory_message(error, command), FAILURE)
     except RuntimeError as error:
         if "memory" not in str(error):
             raise  # a fault of ours, to be seen whole
-        return _fail(command, f"out of memory ({str(error)[:200]}); give a smaller --sidelength or --bs", FAILURE)
+        return _fail(command, _memory_message(error, command), FAILURE)
 
 
 def _run(command: str, arguments: list[str]) -> int:
@@ -79,12 +83,20 @@ def _fail(command: str, message: object, code: int) -> int:
     return code
 
 
-def _os_message(error: OSError) -> str:
+def _memory_message(error: Exception, command: str) -> str:
+    hint = "; give a smaller --sidelength or --bs" if command == "fit" else ""
+    return f"out of memory ({str(error)[:200]}){hint}"
+
+
+def _os_message(error: OSError, command: str) -> str:
     """What the system refused, where, and what to do."""
+    fit = command == "fit"
+    again = "continue with --resume" if fit else "try again"
+    names = ", by --logging_root and --experiment_name" if fit else ""
     hint = {
-        errno.ENOSPC: "make room, then continue with --resume; what was written before is whole",
-        errno.EACCES: "choose a folder that you may write to, by --logging_root and --experiment_name",
-        errno.EROFS: "choose a folder that can be written to, by --logging_root and --experiment_name",
+        errno.ENOSPC: f"make room, then {again}; what was written before is whole",
+        errno.EACCES: f"choose a folder that you may write to{names}",
+        errno.EROFS: f"choose a folder that can be written to{names}",
     }.get(error.errno, "")
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{where}" + (f"; {hint}" if hint else "")

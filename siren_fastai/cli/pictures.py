@@ -16,27 +16,28 @@ __all__ = ["available_memory", "check_memory", "fit_to", "read_picture"]
 SMALLEST = 7  # the window of SSIM
 
 
-def read_picture(path: str | None, color: str = "auto") -> Tensor:
-    """The picture (h, w, c) in [0, 1]; None is scikit-image's camera. Raises: CommandError for what is no picture."""
+def read_picture(path: str | None, color: str = "auto", option: str = "--image_filepath") -> Tensor:
+    """The picture (h, w, c) in [0, 1]; None is scikit-image's camera. `option` is what messages call it.
+
+    Raises: CommandError for what is no picture.
+    """
     mode = None if color == "auto" else color
     if path is None:
         return load_image(skimage.data.camera(), mode=mode)
     if not Path(path).is_file():
-        raise CommandError(f"--image_filepath: there is no file {path}")
-    with warnings.catch_warnings(), as_usage(f"--image_filepath {path}: "):
+        raise CommandError(f"{option}: there is no file {path}")
+    with warnings.catch_warnings(), as_usage(f"{option} {path}: "):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             return load_image(path, mode=mode)
         except UnidentifiedImageError:
-            raise CommandError(
-                f"--image_filepath {path}: not a picture that Pillow knows, such as PNG or JPEG"
-            ) from None
+            raise CommandError(f"{option} {path}: not a picture that Pillow knows, such as PNG or JPEG") from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             limit = Image.MAX_IMAGE_PIXELS // 1_000_000
-            raise CommandError(f"--image_filepath {path}: above {limit} megapixels; shrink it first") from None
+            raise CommandError(f"{option} {path}: above {limit} megapixels; shrink it first") from None
         except (OSError, SyntaxError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CommandError(f"--image_filepath {path}: cannot be read ({reason})") from None
+            raise CommandError(f"{option} {path}: cannot be read ({reason})") from None
 
 
 def fit_to(image: Tensor, sidelength: int | None, resize_mode: str) -> Tensor:

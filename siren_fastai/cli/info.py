@@ -1,0 +1,52 @@
+"""`siren-fastai info`: what a compressed file holds, and where its bytes go."""
+
+import json
+
+from siren_fastai.cli.coded import read_coded
+from siren_fastai.cli.errors import as_usage
+from siren_fastai.cli.options import Chosen
+from siren_fastai.codec.encoded import Encoded, Network
+from siren_fastai.codec.format import Limits, parts, read
+from siren_fastai.quality import bits_per_pixel
+
+__all__ = ["run"]
+
+
+def run(chosen: Chosen) -> int:
+    """Print a head line and a table of the parts, or with --json the same as JSON."""
+    data = read_coded(chosen.file, Limits().size)
+    with as_usage(f"{chosen.file}: "):
+        encoded, rows = read(data), parts(data)
+    head = _head(encoded, len(data))
+    if chosen.json:
+        named = [{"name": name, "bytes": size, "text": text} for name, size, text in rows]
+        print(json.dumps({"file": chosen.file, **head, "parts": named}, indent=1))
+        return 0
+    print(
+        f"{chosen.file}: {head['height']}x{head['width']} pixels, {_channels(encoded.channels)}, "
+        f"{head['parameters']:,} parameters; {len(data):,} bytes, {head['bits_per_pixel']:.4f} bits per pixel\n"
+    )
+    print(_table([("part", "bytes", "share", ""), *((n, f"{s:,}", f"{s / len(data):.1%}", t) for n, s, t in rows)]))
+    return 0
+
+
+def _head(encoded: Encoded, n_bytes: int) -> dict:
+    height, width, channels = encoded.height, encoded.width, encoded.channels
+    return {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "parameters": sum(Network.count(network.dims) for network in encoded.networks),
+        "bytes": n_bytes,
+        "bits_per_pixel": bits_per_pixel(n_bytes, (height, width)),
+    }
+
+
+def _channels(count: int) -> str:
+    return {1: "gray", 3: "RGB"}.get(count, f"{count} channels")
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
+    """Columns of text: names and texts from the left, numbers from the right."""
+    name, size, share = (max(len(row[column]) for row in rows) for column in (0, 1, 2))
+    return "\n".join(f"{a:<{name}}  {b:>{size}}  {c:>{share}}  {d}".rstrip() for a, b, c, d in rows)

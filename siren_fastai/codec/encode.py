@@ -1,0 +1,77 @@
+"""From a trained network to a file: bits for each tensor by rate and distortion, then symbols, then bytes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.codec.allocate import allocate_for_size, measure_curves
+from siren_fastai.codec.decode import ClusterNetworks
+from siren_fastai.codec.encoded import CodedTensor, Denoise, Encoded, Labels, Network
+from siren_fastai.codec.quantize import BITS, Quantizer, fit_quantizer, quantize
+from siren_fastai.models.siren import sine_layers
+
+__all__ = ["choose_quantizers", "encoded_of", "sample_error"]
+
+
+def sample_error(coords: Tensor, values: Tensor) -> Callable[[nn.Module], float]:
+    """A function from a network to its mean squared error on these samples, without gradients."""
+
+    @torch.no_grad()
+    def error(model: nn.Module) -> float:
+        return (model(coords) - values).square().mean().item()
+
+    return error
+
+
+def choose_quantizers(
+    model: nn.Module, error: Callable[[nn.Module], float], budget_bits: float
+) -> dict[str, Quantizer]:
+    """The quantiser of each parameter: bits by allocation within the budget, the step of least squared error.
+
+    Raises: ValueError if two bits for each weight are more than the budget.
+    """
+    bits = allocate_for_size(measure_curves(model, error, BITS), budget_bits)
+    return {name: fit_quantizer(parameter, bits[name]) for name, parameter in model.named_parameters()}
+
+
+def encoded_of(
+    model: nn.Module,
+    size: tuple[int, int],
+    quantizers: dict[str, Quantizer] | None,
+    mean: Tensor | None = None,
+    labels: Labels | None = None,
+    denoise: Denoise | None = None,
+) -> Encoded:
+    """The file's content: `model` is a SIREN, or what `decode.models_of` would make of `labels`.
+
+    quantizers: by parameter name; None stores half precision.
+    """
+    nets = list(model) if isinstance(model, ClusterNetworks) else [model]
+    prefixes = [f"{i}." for i in range(len(nets))] if isinstance(model, ClusterNetworks) else [""]
+    networks = [_network(net, prefix, quantizers) for net, prefix in zip(nets, prefixes, strict=True)]
+    omegas = [layer.omega_0 for layer in sine_layers(nets[0])]
+    return Encoded(
+        *size,
+        networks[0].dims[-1],
+        networks,
+        omega_0=omegas[0],
+        hidden_omega_0=omegas[-1],
+        mean=None if mean is None else tuple(mean.tolist()),
+        labels=labels,
+        denoise=denoise,
+    )
+
+
+def _network(net: nn.Module, prefix: str, quantizers: dict[str, Quantizer] | None) -> Network:
+    weights = [p for p in net.parameters() if p.dim() == 2]
+    tensors = []
+    for name, parameter in net.named_parameters():
+        values = parameter.detach().cpu()
+        if quantizers is None:
+            tensors.append(CodedTensor("fp16", values=values.half().numpy()))
+            continue
+        quantizer = quantizers[prefix + name]
+        symbols = quantize(values, quantizer).numpy()
+        tensors.append(CodedTensor("uniform", quantizer.bits, quantizer.step.cpu(), symbols))
+    return Network([weights[0].shape[1], *(len(weight) for weight in weights)], tensors)

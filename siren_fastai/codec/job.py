@@ -1,0 +1,152 @@
+"""One picture on its way to a file of a given size: the network, its training, its bits."""
+
+from dataclasses import dataclass, field
+
+import torch
+from fastai.callback.core import Callback
+from torch import Tensor, nn
+
+from siren_fastai.clusters import label_features
+from siren_fastai.codec.clusters import Clusters, cell_labels, reassign_
+from siren_fastai.codec.decode import ClusterNetworks, decompress
+from siren_fastai.codec.encode import choose_quantizers, encoded_of, sample_error
+from siren_fastai.codec.encoded import Denoise, Labels
+from siren_fastai.codec.fit import Training
+from siren_fastai.codec.format import write
+from siren_fastai.codec.labels import encode_labels
+from siren_fastai.codec.quantize import fit_quantizer
+from siren_fastai.codec.shape import dims_for
+from siren_fastai.coords import grid_coords
+from siren_fastai.images import add_mean, mean_color
+from siren_fastai.models.features import FeatureInput
+from siren_fastai.models.siren import siren_model
+from siren_fastai.quality import psnr
+from siren_fastai.render import render
+
+__all__ = ["Job"]
+
+FRAME = 24  # bytes of a file that are neither tensors nor labels, about
+SAMPLES = 1 << 15  # pixels on which the bits of the tensors are chosen
+TUNE = 0.25  # steps of fine-tuning, in shares of those before
+HASTY = 8  # bits of every tensor when Ctrl-C ends their choice
+ROUNDS = 3  # of assignment, for clusters by error; and of fine-tuning, until the file fits
+
+
+@dataclass
+class Job:
+    """What is asked for; `encode` may be called with several sizes."""
+
+    picture: Tensor
+    steps: int
+    device: torch.device | str | None = None
+    progress: bool = True
+    mean: bool = False
+    clusters: Clusters | None = None
+    cbs: list[Callback] = field(default_factory=list)
+
+    def encode(self, n_bytes: float) -> tuple[bytes, dict]:
+        """The file of at most about `n_bytes`, and a report.
+
+        Raises: ValueError before any training if no network is small enough.
+        """
+        self.offset = mean_color(self.picture) if self.mean else None
+        self.labels = self._labels()
+        spare = n_bytes - FRAME - 4 * len(self.offset if self.mean else ()) - self._label_bytes()
+        dims = self._dims(spare, n_bytes)
+        training = Training(self._network(dims), self._values(), self.device, self.progress, self.cbs)
+        self._fit(training)
+        self.model = training.model.cpu()
+        report = {"dims": dims, "networks": len(self.model) if self._several() else 1, "psnr_unquantized": self._psnr()}
+        data = self._quantize(training, n_bytes, spare, report)
+        bits = {name: quantizer.bits for name, quantizer in self.quantizers.items()}
+        return data, {**report, "bits": bits, "steps": training.steps, "interrupted": training.interrupted}
+
+    def write(self, smoothing: Denoise | None = None) -> bytes:
+        """The file of the network as it is."""
+        size = tuple(self.picture.shape[:2])
+        return write(encoded_of(self.model, size, self.quantizers, self.offset, self.labels, smoothing))
+
+    def _quantize(self, training: Training, n_bytes: float, spare: float, report: dict) -> bytes:
+        """Choose bits, fine-tune, write; anew with fewer bits if the file is too large."""
+        error, budget = self._error(), 8 * spare
+        for i in range(ROUNDS):
+            try:
+                self.quantizers = choose_quantizers(self.model, error, budget)
+            except KeyboardInterrupt:
+                training.interrupted = True
+                self.quantizers = {name: fit_quantizer(p, HASTY) for name, p in self.model.named_parameters()}
+            data = self.write()
+            if i == 0:
+                report["psnr_untuned"] = self._psnr_of(data)
+            if not training.interrupted:
+                tuned = training.fine_tune(self.quantizers, max(1, round(TUNE * self.steps / (1 + i))))
+                self.model, self.quantizers = training.model.cpu(), tuned
+                data = self.write()
+            if len(data) <= n_bytes:
+                break
+            budget *= 0.995 * n_bytes / len(data)
+        return data
+
+    def _fit(self, training: Training) -> None:
+        rounds = ROUNDS if self.clusters and self.clusters.by == "error" else 1
+        for i in range(rounds):
+            training.fit(max(1, self.steps // rounds))
+            if training.interrupted or i == rounds - 1:
+                return
+            reassign_(training.model.cpu(), *self._samples())
+            self.labels.map = training.model.features[..., 0].numpy()
+
+    def _several(self) -> bool:
+        return self.clusters is not None and self.clusters.use == "network" and self.clusters.k > 1
+
+    def _labels(self) -> Labels | None:
+        if self.clusters is None or self.clusters.k == 1:
+            return None
+        labels = cell_labels(self.picture, self.clusters)
+        return Labels(labels.numpy(), self.clusters.k, self.clusters.use)
+
+    def _label_bytes(self) -> int:
+        return 0 if self.labels is None else 10 + len(encode_labels(self.labels.map, self.labels.k))
+
+    def _dims(self, spare: float, n_bytes: float) -> list[int]:
+        inputs = 2 + (0 if self.labels is None else Labels.features(self.labels.k, self.labels.use))
+        try:
+            return dims_for(spare, self.picture.shape[2], inputs, self.clusters.k if self._several() else 1)
+        except ValueError as error:
+            told = f"a file of {n_bytes:.0f} bytes ({8 * n_bytes / self._n_pixels():.3g} bits per pixel) is too small"
+            raise ValueError(f"{told}: {error}") from None
+
+    def _network(self, dims: list[int]) -> nn.Module:
+        nets = [siren_model(dims) for _ in range(self.clusters.k if self._several() else 1)]
+        start = self._values().mean((0, 1))
+        for net in nets:
+            net[-1].bias.data.copy_(start)
+        if self.labels is None:
+            return nets[0]
+        labels = torch.from_numpy(self.labels.map)
+        if self._several():
+            return ClusterNetworks(nets, labels)
+        return FeatureInput(nets[0], label_features(labels, self.labels.k).view(*labels.shape, -1))
+
+    def _values(self) -> Tensor:
+        return self.picture if self.offset is None else self.picture - self.offset
+
+    def _n_pixels(self) -> int:
+        return self.picture.shape[0] * self.picture.shape[1]
+
+    def _samples(self) -> tuple[Tensor, Tensor]:
+        return grid_coords(tuple(self.picture.shape[:2])), self._values().flatten(0, 1)
+
+    def _error(self):
+        coords, values = self._samples()
+        some = torch.randperm(len(coords))[:SAMPLES]
+        return sample_error(coords[some], values[some])
+
+    def _psnr(self) -> float:
+        """Of the network as it is, without rounding to 8 bits."""
+        image = render(self.model, tuple(self.picture.shape[:2]), clamp=None)
+        image = image if self.offset is None else add_mean(image, self.offset)
+        return psnr(image, self.picture)
+
+    def _psnr_of(self, data: bytes) -> float:
+        return psnr(decompress(data), self.picture)

@@ -1,0 +1,43 @@
+"""How large a network for how many bytes: the shapes that the codec chooses, and what a quality stands for."""
+
+import math
+
+__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "n_parameters"]
+
+LAYERS = 6  # hidden, the first of twice the width of the others: 13 do not train, 4 give less at equal bytes
+BITS = 5.2  # what a parameter takes in a file: fewer parameters of more bits give less, and more of fewer bits, too
+OVERHEAD = 60  # bytes of a file that are not symbols
+NARROWEST, WIDEST = 4, 512
+LOW, HIGH = 0.02, 2.0  # bits per pixel of quality 1 and 100
+
+
+def bits_per_pixel_of(quality: float) -> float:
+    """Bits per pixel of a quality from 1 (0.02) to 100 (2): equal steps of quality multiply the bits equally."""
+    if isinstance(quality, bool) or not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be from 1 to 100, got {quality!r}")
+    return LOW * (HIGH / LOW) ** ((quality - 1) / 99)
+
+
+def n_parameters(dims: list[int]) -> int:
+    """Weights and biases of a network of these widths."""
+    return sum((n_in + 1) * n_out for n_in, n_out in zip(dims[:-1], dims[1:], strict=True))
+
+
+def dims_for(n_bytes: float, channels: int, inputs: int = 2, networks: int = 1, layers: int = LAYERS) -> list[int]:
+    """The widths of each of `networks` SIRENs that together fill a file of about `n_bytes`, the widest that fit.
+
+    Raises: ValueError for fewer bytes than the smallest networks take.
+    """
+    fits = [w for w in range(NARROWEST, WIDEST + 1) if _bytes(_dims(w, inputs, channels, layers), networks) <= n_bytes]
+    if not fits:
+        least = math.ceil(_bytes(_dims(NARROWEST, inputs, channels, layers), networks))
+        raise ValueError(f"the smallest network takes about {least} bytes, and {max(0, n_bytes):.0f} are left for it")
+    return _dims(fits[-1], inputs, channels, layers)
+
+
+def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:
+    return [inputs, 2 * width, *[width] * (layers - 1), channels]
+
+
+def _bytes(dims: list[int], networks: int) -> float:
+    return OVERHEAD + networks * n_parameters(dims) * BITS / 8

@@ -1,0 +1,315 @@
+"""`compress`, `decompress`, `info` and `rd`: real files there and back, and a clear message for what cannot be."""
+
+import inspect
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_runs import levels_of, picture_file
+from PIL import Image
+from sirn_files import encoded, reseal
+
+from siren_fastai.cli.declared import GROUPS
+from siren_fastai.cli.declared_codec import CLASSICS, CLUSTERS_BY, CLUSTERS_USE, DENOISERS
+from siren_fastai.cli.main import main
+from siren_fastai.codec import clusters, rd
+from siren_fastai.codec.baselines import QUALITIES
+from siren_fastai.codec.compress import compress
+from siren_fastai.codec.decode import decode, decompress
+from siren_fastai.codec.denoise import METHODS
+from siren_fastai.codec.format import parts, write
+from siren_fastai.images import to_uint8
+
+COMPRESSING = "siren_fastai.cli.compress.compress"
+
+
+@pytest.fixture
+def rgb(tmp_path):
+    return str(picture_file(tmp_path / "rgb.png", 24, 32, 3))
+
+
+@pytest.fixture
+def coded(tmp_path):
+    """A file of 24x32 pixels; returns its path."""
+    path = tmp_path / "coded.sirn"
+    path.write_bytes(write(encoded(24, 32)))
+    return str(path)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """`compress` without training; returns what it is called with, and what its report adds."""
+    calls, more = [], {}
+
+    def fake(image, **options):
+        calls.append(options)
+        if options.get("bpp", 1) < 0.5:
+            raise ValueError("the smallest file takes about 99 bytes")
+        report = {"bpp": 1.0, "psnr": 20.0, "ssim": None, "steps": 3, "seconds": 0.1, "interrupted": False, **more}
+        return SimpleNamespace(data=write(encoded(*image.shape)), image=image, report=report)
+
+    monkeypatch.setattr(COMPRESSING, fake)
+    monkeypatch.setattr(rd, "compress", fake)
+    return calls, more
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must end so; returns its message."""
+
+    def run(*arguments, code=2):
+        assert main([str(argument) for argument in arguments]) == code
+        error = capsys.readouterr().err
+        assert error.startswith(f"siren-fastai {arguments[0]}: error: ") and "Traceback" not in error
+        return error
+
+    return run
+
+
+def test_a_picture_to_a_file_and_back(rgb, tmp_path, capsys):
+    file, back, report = (str(tmp_path / name) for name in ("made/x.sirn", "x.png", "x.json"))
+    assert main(["compress", rgb, file, "--bpp", "6", "--steps", "4", "--mean", "--report", report]) == 0
+    data = (tmp_path / "made" / "x.sirn").read_bytes()
+    told = json.loads((tmp_path / "x.json").read_text())
+    assert f"{len(data)} bytes, {told['bpp']:.4f} bits per pixel" in capsys.readouterr().out
+    assert told["bytes"] == len(data) and told["bpp"] == 8 * len(data) / (24 * 32) <= 6
+    assert main(["decompress", file, back]) == 0
+    np.testing.assert_array_equal(levels_of(back), to_uint8(decompress(data)))
+    error = levels_of(back).astype(float) - levels_of(rgb)
+    assert told["psnr"] == pytest.approx(20 * np.log10(255) - 10 * np.log10(np.mean(error**2)), abs=1e-3)
+
+
+def test_names_and_defaults_declared_without_importing_are_those_of_the_library():
+    assert DENOISERS == ("auto", *METHODS) and CLASSICS == tuple(QUALITIES)
+    assert (CLUSTERS_BY, CLUSTERS_USE) == (clusters.BASES, clusters.USES)
+    plain = clusters.Clusters(2)
+    text = {option.name: option.help for groups in GROUPS["compress"].values() for option in groups}
+    for name in ("by", "use", "cell"):
+        assert f"(default: {getattr(plain, name)})" in text[f"clusters_{name}"]
+    assert {"bpp", "psnr", "quality", "steps", "seed", "mean", "denoise", "clusters"} <= {
+        *inspect.signature(compress).parameters
+    }
+
+
+def test_options_reach_compress(rgb, tmp_path, untrained):
+    calls, _ = untrained
+    output = str(tmp_path / "x.sirn")
+    plain = {"steps": None, "seed": 0, "mean": False, "denoise": None, "clusters": None, "progress": False}
+    assert main(["compress", rgb, output, "--quality", "50"]) == 0
+    assert {"quality": 50, **plain}.items() <= calls[-1].items() and "bpp" not in calls[-1]
+    several = "--psnr 30 --steps 9 --seed 3 --mean --denoise tv --denoise-strength 0.02 --clusters 3"
+    details = "--clusters_by error --clusters_use network --clusters_cell 8 --y"
+    assert main(["compress", rgb, output, *several.split(), *details.split()]) == 0
+    wanted = {"psnr": 30.0, "steps": 9, "seed": 3, "mean": True, "denoise": ("tv", 0.02)}
+    wanted["clusters"] = clusters.Clusters(3, "error", "network", 8)
+    assert wanted.items() <= calls[-1].items()
+    assert main(["compress", rgb, output, "--bpp", "1", "--denoise", "auto", "--clusters", "2", "--y"]) == 0
+    assert {"denoise": "auto", "clusters": clusters.Clusters(2)}.items() <= calls[-1].items()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "exactly one of --bpp, --psnr and --quality, got none"),
+        (["--bpp", "1", "--psnr", "30"], "got --bpp, --psnr"),
+        (["--bpp", "0"], "must be a number above 0, got '0'"),
+        (["--quality", "101"], "must be a whole number from 1 to 100, got '101'"),
+        (["--quality", "0"], "must be a whole number of 1 or more, got '0'"),
+        (["--bpp", "1", "--denoise", "tv"], "--denoise tv needs --denoise_strength; --denoise auto chooses both"),
+        (["--bpp", "1", "--denoise_strength", "1"], "--denoise_strength needs --denoise median"),
+        (["--bpp", "1", "--denoise", "auto", "--denoise_strength", "1"], "needs --denoise median"),
+        (["--bpp", "1", "--clusters_cell", "4"], "--clusters_cell needs --clusters"),
+        (["--bpp", "1", "--clusters", "3", "--clusters_by", "error"], "use='network'"),
+        (["--bpp", "0.1"], "the smallest file takes about 99 bytes"),
+        (["--bpp", "1", "--device", "quantum"], "--device quantum: not available here"),
+    ],
+)
+def test_what_cannot_be_compressed_is_refused(rgb, tmp_path, untrained, refused, arguments, message):
+    assert message in refused("compress", rgb, tmp_path / "x.sirn", *arguments)
+    assert not (tmp_path / "x.sirn").exists()
+
+
+def test_pictures_that_are_none(tmp_path, refused):
+    (tmp_path / "notes.png").write_text("no picture")
+    output = tmp_path / "x.sirn"
+    assert "PICTURE: there is no file nowhere.png" in refused("compress", "nowhere.png", output, "--bpp", "1")
+    assert "not a picture that Pillow knows" in refused("compress", tmp_path / "notes.png", output, "--bpp", "1")
+
+
+def test_ctrl_c_writes_the_best_so_far_and_says_so(rgb, tmp_path, untrained, refused, monkeypatch):
+    output = tmp_path / "x.sirn"
+    untrained[1]["interrupted"] = True
+    assert f"the best so far is written to {output}" in refused("compress", rgb, output, "--bpp", "1", code=130)
+    assert decompress(output).shape == (24, 32, 3)
+
+    def at_once(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMPRESSING, at_once)
+    assert "error: interrupted\n" in refused("compress", rgb, tmp_path / "y.sirn", "--bpp", "1", code=130)
+    assert not (tmp_path / "y.sirn").exists()
+
+
+def test_ctrl_c_in_the_training_itself(rgb, tmp_path, refused, monkeypatch):
+    def third_batch(line):
+        if line.train_iter == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("siren_fastai.cli.progress.ProgressLine.after_batch", third_batch)
+    error = refused("compress", rgb, tmp_path / "x.sirn", "--bpp", "6", "--steps", "20", code=130)
+    assert "the best so far is written" in error and decompress(tmp_path / "x.sirn").shape == (24, 32, 3)
+
+
+def test_a_psnr_that_was_not_reached_is_a_failure_with_the_best_file(rgb, tmp_path, untrained, refused):
+    untrained[1].update(reached=False, target_psnr=50.0)
+    error = refused("compress", rgb, tmp_path / "x.sirn", "--psnr", "50", code=1)
+    assert "--psnr 50 was not reached; the best, of 20.00 dB, is written" in error and (tmp_path / "x.sirn").exists()
+
+
+def test_the_denoiser_is_told_before_and_after(rgb, tmp_path, untrained, capsys):
+    more = untrained[1]
+    for denoiser, text in ((("tv", 0.01), "denoised by tv, strength 0.01"), (None, "no denoiser helps")):
+        more.update(psnr_before_denoising=19.5, denoise=denoiser)
+        assert main(["compress", rgb, str(tmp_path / "x.sirn"), "--bpp", "1", "--denoise", "auto", "--y"]) == 0
+        assert f"PSNR 20.00 dB, 3 steps in 0.1 s; {text}: 19.50 dB without" in capsys.readouterr().out
+
+
+# --- outputs are not overwritten
+
+
+def test_existing_files_stay_unless_y_is_said(rgb, coded, tmp_path, untrained, refused):
+    old = tmp_path / "old.png"
+    for command in (["compress", rgb, old, "--bpp", "1"], ["decompress", coded, old]):
+        old.write_text("precious")
+        assert "is there already: say --y to overwrite it" in refused(*command)
+        assert old.read_text() == "precious"
+        assert main([*map(str, command), "--y"]) == 0 and old.read_bytes() != b"precious"
+    assert "is what is to be read" in refused("compress", rgb, rgb, "--bpp", "1", "--y")
+    assert "is what is to be read" in refused("decompress", coded, coded, "--y")
+    assert "is a folder; name a file" in refused("decompress", coded, tmp_path)
+
+
+# --- decompress and info
+
+
+def test_decompress_at_any_size(coded, tmp_path):
+    path = str(tmp_path / "x.png")
+    assert main(["decompress", coded, path, "--size", "7", "50"]) == 0
+    np.testing.assert_array_equal(levels_of(path), to_uint8(decode(encoded(7, 50))))
+
+
+def test_decompress_refuses_what_does_not_fit(coded, tmp_path, refused):
+    assert "give a smaller --size" in refused("decompress", coded, tmp_path / "x.png", "--size", 9_000_000, 9_000_000)
+    assert "must end in a picture's suffix" in refused("decompress", coded, tmp_path / "x.doc")
+
+
+def test_info_tells_where_the_bytes_go(coded, capsys):
+    size = len(write(encoded(24, 32)))
+    assert main(["info", coded]) == 0
+    text = capsys.readouterr().out
+    assert f"24x32 pixels, RGB, 123 parameters; {size} bytes, {8 * size / 768:.4f} bits per pixel" in text
+    assert all(name in text for name, _, _ in parts(write(encoded(24, 32))))
+    assert main(["info", coded, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sum(part["bytes"] for part in told["parts"]) == told["bytes"] == size and told["parameters"] == 123
+
+
+def hostile(tmp_path, coded):
+    """Files that are no `.sirn`, or a broken one, by name."""
+    good = (tmp_path / "coded.sirn").read_bytes()
+    Image.new("RGB", (9, 9)).save(tmp_path / "picture.jpg")
+    return {
+        "a renamed JPEG": (tmp_path / "picture.jpg").read_bytes(),
+        "nothing": b"",
+        "text": b"precious\n" * 99,
+        "a file cut off": good[: len(good) // 2],
+        "one flipped bit": good[:20] + bytes([good[20] ^ 4]) + good[21:],
+        "another version": good[:4] + b"\7" + good[5:],
+        "an impossible file with a right checksum": reseal(good[:5] + b"\xff" * 9 + good[5:]),
+    }
+
+
+@pytest.mark.parametrize("command", ["decompress", "info"])
+def test_hostile_files_end_in_one_clear_line(command, coded, tmp_path, refused):
+    rest = [tmp_path / "x.png"] if command == "decompress" else []
+    for name, data in hostile(tmp_path, coded).items():
+        path = tmp_path / "hostile.sirn"
+        path.write_bytes(data)
+        error = refused(command, path, *rest)
+        assert f"error: {path}: " in error and error.count("\n") == 1, name
+    assert "there is no file nowhere.sirn" in refused(command, "nowhere.sirn", *rest)
+    assert "there is no file" in refused(command, tmp_path, *rest)
+    with open(tmp_path / "hostile.sirn", "wb") as file:
+        file.truncate(1 << 30)  # takes no room on the disk
+    assert "1,073,741,824 bytes, and a compressed picture at most" in refused(command, file.name, *rest)
+    assert not (tmp_path / "x.png").exists()
+
+
+# --- rd
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for i, name in enumerate("ab"):
+        picture_file(tmp_path / "pictures" / f"{name}.png", 24, 32, 3, seed=i)
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    return tmp_path / "pictures"
+
+
+def test_rd_writes_table_figure_and_files(folder, tmp_path, untrained, capsys):
+    arguments = ["rd", str(folder), "--bpp", "2", "1", "0.1", "--codecs", "jpeg", "--color", "gray", "--steps", "5"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"rd.csv", "rd.json", "rd.png", "files"}
+    table = pd.read_csv(tmp_path / "out" / "rd.csv")
+    assert len(table) == 2 * len(QUALITIES["jpeg"]) + 2 * 2
+    for row in table[table["codec"] == "siren"].to_dict("records"):
+        path = tmp_path / "out" / "files" / f"{row['picture'][0]}_{row['setting']}bpp.sirn"
+        assert path.stat().st_size == row["bytes"] and decompress(path).shape == (24, 32, 1)
+    told = json.loads((tmp_path / "out" / "rd.json").read_text())
+    assert len(told["points"]) == len(table) and told["settings"]["bpp"] == [2, 1, 0.1]
+    assert len(told["means"]) == len(QUALITIES["jpeg"]) + 2 and len(told["at_equal_psnr"]) == 2
+    assert untrained[0][-1]["steps"] == 5
+    assert "b.png at 0.1 bits per pixel is left out: the smallest file takes" in capsys.readouterr().out
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "rd.csv is there already: say --y" in capsys.readouterr().err
+
+
+def test_an_interrupted_rd_writes_what_it_has(folder, tmp_path, untrained, refused):
+    untrained[1]["interrupted"] = True
+    error = refused("rd", folder, "--bpp", "1", "--codecs", "jpeg", "--output", tmp_path / "out", code=130)
+    assert "what was measured before is in" in error
+    table = pd.read_csv(tmp_path / "out" / "rd.csv")
+    assert set(table["codec"]) == {"jpeg"} and (tmp_path / "out" / "rd.png").is_file()
+
+
+def test_rd_refuses_what_it_cannot_sweep(folder, tmp_path, untrained, refused):
+    output = ["--output", tmp_path / "out"]
+    assert "there is no folder nowhere" in refused("rd", "nowhere", "--bpp", "1", *output)
+    assert "--output is the folder of the pictures" in refused("rd", folder, "--bpp", "1", "--output", folder)
+    assert "required: --bpp" in refused("rd", folder, *output)
+    assert "must be a number above 0, got '-1'" in refused("rd", folder, "--bpp", "1", "-1", *output)
+    assert "invalid choice: 'gif'" in refused("rd", folder, "--bpp", "1", "--codecs", "gif", *output)
+    (tmp_path / "empty").mkdir()
+    assert "there are no pictures in" in refused("rd", tmp_path / "empty", "--bpp", "1", *output)
+    picture_file(folder / "a.bmp", 24, 32)
+    assert "'a' is there twice" in refused("rd", folder, "--bpp", "1", *output)
+    (folder / "z.png").write_text("no picture")
+    assert "z.png: not a picture that Pillow knows" in refused("rd", folder, "--bpp", "1", *output)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_rates_may_come_from_a_config_file(folder, tmp_path, untrained):
+    (tmp_path / "rd.ini").write_text(f"bpp=[1,2]\ncodecs=[jpeg]\noutput={tmp_path / 'out'}\n")
+    assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini"), "--print_config"]) == 0
+    assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini")]) == 0
+    assert len(list((tmp_path / "out" / "files").iterdir())) == 4
+
+
+def test_print_config_works_everywhere(capsys):
+    rest = {"compress": ["a", "b"], "decompress": ["a", "b"], "info": ["a"], "rd": ["a", "--bpp", "1", "--output", "x"]}
+    for command, arguments in rest.items():
+        assert main([command, *arguments, "--print_config"]) == 0
+        assert "command line" in capsys.readouterr().out

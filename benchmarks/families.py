@@ -7,7 +7,8 @@ official    `siren-fastai fit --preset official` for `--epochs` epochs: its trai
 default     `siren-fastai fit`, all defaults but the number of epochs: as many as fit into that time, and the numbers in
             `--ours`; "passes at" is the end of the first epoch at or above the official run's last PSNR
 families    `field_model(kind)` as published, with as many parameters as the official network has, one_cycle over that
-            time in batches of the default size; every rate of `--rates` with the first seed, then all seeds at the best
+            time in batches of the default size; every rate of `--rates` with the first seed, then all seeds at the
+            best; `wire:10` is wire with sigma_0 10, its published one being 30
 
 Seconds are those of training alone: measuring is excluded for all alike. PSNR is of all pixels, cut to [0, 1].
 """
@@ -100,8 +101,9 @@ class Course(Callback):
 def train(kind: str, size: int, parameters: int, lr: float, epochs: int, seed: int) -> dict:
     """A family's fit: final PSNR, training seconds, and the course of both."""
     set_seed(seed, reproducible=True)
-    target = picture(size)
-    model = field_model(kind, n_out=1, n_parameters=parameters, sidelength=size)
+    target, (name, _, sigma_0) = picture(size), kind.partition(":")
+    options = {"sigma_0": float(sigma_0)} if sigma_0 else {}
+    model = field_model(name, n_out=1, n_parameters=parameters, sidelength=size, **options)
     learn = siren_learner(PixelDataLoaders.from_image(target), model, metrics=[], lr=lr)
     course = Course(target)
     with learn.no_bar(), learn.no_logging():
@@ -147,9 +149,10 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--official-seeds", type=int, nargs="+", help="of the long run; left out: those of all others")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
-    parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--kinds", nargs="*", default=KINDS)
     parser.add_argument("--ours", type=int, nargs="*", default=[5, fast_defaults()["num_epochs"]], help="epochs")
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--name", default="families", help="of the JSON files")
     options = parser.parse_args()
     size, seeds = options.size, options.seeds
     officials = [
@@ -180,8 +183,8 @@ def main():
         device=str(PixelDataLoaders.from_image(picture(8)).device),
     )
     if grid:
-        report("families_rates", grid, notes | dict(shows="final PSNR dB of the first seed"))
-    report("families", rows, notes | dict(official_epochs=options.epochs))
+        report(f"{options.name}_rates", grid, notes | dict(shows="final PSNR dB of the first seed"))
+    report(options.name, rows, notes | dict(official_epochs=options.epochs))
 
 
 if __name__ == "__main__":

@@ -129,56 +129,69 @@ def _percent(ours: float, theirs: float) -> float:
     return 100 * (ours / theirs - 1)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="+")
-    parser.add_argument("--bpp", type=float, nargs="+", default=[0.06, 0.1, 0.18, 0.3])
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coin-steps", type=int, default=200)
-    parser.add_argument("--figure", help="PNG to write")
-    parser.add_argument("--files", help="folder for our files (default: one that is removed)")
-    options = parser.parse_args()
-    pictures = {Path(p).name: Path(p) for p in options.pictures}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(options.files or temporary)
-        settings = dict(folder=folder, steps=options.steps, seed=options.seed, progress=False)
-        found = []
-        for point in points(list(pictures.values()), options.bpp, mode="rgb", **settings):
-            found.append(point)
-            if point["codec"] == OURS:
-                path = folder / f"{Path(point['picture']).stem}_{point['setting']}bpp.sirn"
-                fresh, seconds, pixels = fresh_decode(path, pictures[point["picture"]])
-                if abs(fresh - point["psnr"]) > 1e-6 or path.stat().st_size != point["bytes"]:
-                    raise SystemExit(f"{path} decodes to {fresh} dB in a fresh process, not to {point['psnr']}")
-                floor = decode_floor(read_file(path).networks[0].dims) * pixels
-                point |= {"decode_s": seconds, "megapixels_s": pixels / seconds / 1e6, "of the floor": floor / seconds}
-                print({k: round(v, 4) if isinstance(v, float) else v for k, v in point.items()}, flush=True)
-    table = pd.DataFrame(found)
+def measured(pictures: dict[str, Path], options, folder: Path) -> list[dict]:
+    """The points of all pictures; ours with the speed of decoding in a fresh process."""
+    settings, found = dict(folder=folder, steps=options.steps, seed=options.seed, progress=False), []
+    for point in points(list(pictures.values()), options.bpp, mode="rgb", **settings):
+        found.append(point)
+        if point["codec"] == OURS:
+            path = folder / f"{Path(point['picture']).stem}_{point['setting']}bpp.sirn"
+            fresh, seconds, pixels = fresh_decode(path, pictures[point["picture"]])
+            if abs(fresh - point["psnr"]) > 1e-6 or path.stat().st_size != point["bytes"]:
+                raise SystemExit(f"{path} decodes to {fresh} dB in a fresh process, not to {point['psnr']}")
+            floor = decode_floor(read_file(path).networks[0].dims) * pixels
+            point |= {"decode_s": seconds, "megapixels_s": pixels / seconds / 1e6, "of the floor": floor / seconds}
+            print({k: round(v, 4) if isinstance(v, float) else v for k, v in point.items()}, flush=True)
+    return found
+
+
+def tables(table: pd.DataFrame, notes: dict, work: tuple[float, float], coin_steps: int) -> None:
     means = summary(table)
     speed = table[table["codec"] == OURS].groupby("setting")[["megapixels_s", "of the floor"]].mean()
-    step, coin = coin_seconds(next(iter(pictures.values())), options.coin_steps)
-    notes = dict(pictures=" ".join(pictures), seed=options.seed, steps=options.steps or "default")
-    report("rate_distortion_points", table.to_dict("records"), notes, show=False)
     rows = means.merge(speed.reset_index().assign(codec=OURS), how="left", on=["codec", "setting"])
     report("rate_distortion", rows.to_dict("records"), notes | dict(shows="means over the pictures"))
     report("rate_distortion_equal_psnr", equal_psnr(means), notes | dict(shows="ours less theirs in % of their bits"))
     report("rate_distortion_savings", savings(means).to_dict("records"), notes)
-    work = dict(coin_step_s=step, coin_s=coin, coin_steps_timed=options.coin_steps)
-    encode = means[means["codec"] == OURS][["setting", "bpp", "psnr", "encode_s"]]
-    lines = [
-        {**line, "COIN's 50 000 steps s": coin, "times less": coin / line["encode_s"]}
-        for line in encode.to_dict("records")
-    ]
-    report("rate_distortion_work", lines, notes | work)
+    lines = means[means["codec"] == OURS][["setting", "bpp", "psnr", "encode_s"]].to_dict("records")
+    lines = [line | {"COIN's 50 000 steps s": work[1], "times less": work[1] / line["encode_s"]} for line in lines]
+    report("rate_distortion_work", lines, notes | dict(coin_step_s=work[0], coin_steps_timed=coin_steps))
+
+
+def figure_of(table: pd.DataFrame):
+    figure = rd_figure(table)
+    axes = figure.axes[0]
+    for name, curve in PUBLISHED.items():
+        axes.plot(*zip(*curve, strict=True), ":", marker=".", linewidth=1, label=f"{name}, published, 24 pictures")
+    axes.set(xlim=(0.03, 1.2), ylim=(20, 36))
+    axes.legend(fontsize=7)
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="+")
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.06, 0.1, 0.18, 0.33])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--coin-steps", type=int, default=200, help="0 leaves the tables out")
+    parser.add_argument("--figure", help="PNG to write")
+    parser.add_argument("--files", help="folder for our files (default: one that is removed)")
+    parser.add_argument("--points", nargs="+", help="JSON files of points that were measured before, instead of anew")
+    parser.add_argument("--name", default="rate_distortion_points", help="of the JSON file with the points")
+    options = parser.parse_args()
+    pictures = {Path(p).name: Path(p) for p in options.pictures}
+    notes = dict(pictures=" ".join(pictures), seed=options.seed, steps=options.steps or "default")
+    if options.points:
+        found = [row for path in options.points for row in json.loads(Path(path).read_text())["rows"]]
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            found = measured(pictures, options, Path(options.files or temporary))
+    table = report(options.name, found, notes, show=False)
+    if options.coin_steps:
+        work = coin_seconds(next(iter(pictures.values())), options.coin_steps)
+        tables(table, notes, work, options.coin_steps)
     if options.figure:
-        figure = rd_figure(table)
-        axes = figure.axes[0]
-        for name, curve in PUBLISHED.items():
-            axes.plot(*zip(*curve, strict=True), ":", marker=".", linewidth=1, label=f"{name}, published, 24 pictures")
-        axes.set(xlim=(0.03, 1.2), ylim=(20, 36))
-        axes.legend(fontsize=7)
-        figure.savefig(options.figure, dpi=110)
+        figure_of(table).savefig(options.figure, dpi=110)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, pack_labels, unpack_labels
+from siren_fastai.codec.clusters import Clusters
+from siren_fastai.codec.compress import Compressed, compress
+from siren_fastai.codec.decode import decompress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
@@ -34,6 +37,8 @@ __all__ = [
     "USABILITY_LEVELS",
     "ApplyInit",
     "ClusterFeatures",
+    "Clusters",
+    "Compressed",
     "FreezeLayers",
     "Learner",
     "MetricHistory",
@@ -53,6 +58,8 @@ __all__ = [
     "append_features",
     "apply_init_",
     "bits_per_pixel",
+    "compress",
+    "decompress",
     "describe_schemes",
     "fit_figure",
     "fold_",

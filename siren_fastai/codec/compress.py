@@ -20,7 +20,8 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 __all__ = ["Clusters", "Compressed", "compress"]
 
 STEPS = 2000
-FEWEST_BYTES = 100
+MOST = 24  # bits per pixel
+DENOISER = 7  # bytes of a file that names one
 TRIES, CLOSE = 5, 0.25  # encodes until a PSNR is met; dB above the target that are close enough
 DB_PER_DOUBLING = 2.0  # what twice the bytes give, about
 STRENGTHS = {"median": (1.0,), "bilateral": (0.02, 0.05), "tv": (0.01, 0.03), "nlm": (0.01, 0.03)}
@@ -57,7 +58,8 @@ def compress(
 
     image: a path, PIL image, array or tensor, gray or RGB, as `load_image` takes it.
     bpp: bits per pixel of the whole file at most. psnr: dB over all channels at least, by up to 5 encodes with the
-        smallest file kept that has it. quality: 1 to 100, as bits per pixel (`shape.bits_per_pixel_of`).
+        smallest file kept that has it. quality: 1 to 100, as bits per pixel (`shape.bits_per_pixel_of`), or the
+        smallest possible file if that is larger.
     steps: training steps of 8192 pixels, by default 2000; a quarter more is spent on the quantised network.
     mean: train on the difference from the mean colour, which the file then stores.
     denoise: smooth the decoded picture, by a method and strength of `codec.denoise`, or the best one ("auto": none if
@@ -70,52 +72,74 @@ def compress(
     Raises: ValueError for no target or several, one out of range, or one too small for any network.
     """
     picture = load_image(image)
-    size = _size_of_target(bpp, psnr, quality, picture)
+    bpp = _check_target(bpp, psnr, quality)
     if isinstance(denoise, tuple):
         check_denoise(*denoise)
     elif denoise not in (None, "auto"):
-        raise ValueError(f"`denoise` must be None, 'auto' or (method, strength) with a method of {METHODS}")
+        told = f"None, 'auto' or (method, strength) with a method of {METHODS}"
+        raise ValueError(f"`denoise` must be {told}, got {denoise!r}")
+    if not (clusters is None or isinstance(clusters, Clusters)):
+        raise TypeError(f"`clusters` must be None or Clusters(k, ...), got {clusters!r}")
     if steps is not None and (isinstance(steps, bool) or steps < 1):
         raise ValueError(f"`steps` must be 1 or more, got {steps!r}")
-    job = Job(picture, steps or STEPS, device, progress, mean, clusters, list(cbs or []))
+    reserve = DENOISER if denoise else 0
+    job = Job(picture, steps or STEPS, device, progress, mean, clusters, list(cbs or []), reserve)
 
     def encode(n_bytes: float) -> Compressed:
         with no_random(seed):
             return _finish(job, n_bytes, denoise)
 
-    return encode(size) if psnr is None else _search(encode, size, psnr)
+    per_bit = picture.shape[0] * picture.shape[1] / 8
+    if quality is not None:
+        return encode(max(job.least_bytes(), bpp * per_bit))
+    if psnr is None:
+        return encode(bpp * per_bit)
+    least = job.least_bytes()
+    return _search(encode, (least, max(least, MOST * per_bit)), bpp * per_bit, psnr)
 
 
-def _size_of_target(bpp, psnr, quality, picture: Tensor) -> float:
-    """The bytes to begin with."""
+def _check_target(bpp, psnr, quality) -> float:
+    """The bits per pixel to begin with."""
     if sum(x is not None for x in (bpp, psnr, quality)) != 1:
         raise ValueError("give exactly one target: `bpp`, `psnr` or `quality`")
-    pixels = picture.shape[0] * picture.shape[1]
     if psnr is not None:
         if not 10 <= psnr <= 60:
             raise ValueError(f"`psnr` must be from 10 to 60 dB, got {psnr!r}")
-        return max(FEWEST_BYTES * 2, 0.2 * 2 ** ((psnr - 27) / DB_PER_DOUBLING) * pixels / 8)
+        return 0.2 * 2 ** ((psnr - 27) / DB_PER_DOUBLING)
     if quality is not None:
-        return max(FEWEST_BYTES, bits_per_pixel_of(quality) * pixels / 8)
-    if not 0 < bpp <= 24:
-        raise ValueError(f"`bpp` must be above 0 and at most 24 bits per pixel, got {bpp!r}")
-    return bpp * pixels / 8
+        return bits_per_pixel_of(quality)
+    if not 0 < bpp <= MOST:
+        raise ValueError(f"`bpp` must be above 0 and at most {MOST} bits per pixel, got {bpp!r}")
+    return bpp
 
 
-def _search(encode, n_bytes: float, target: float) -> Compressed:
-    """The smallest of a few encodes that has the PSNR, else the best one."""
+def _search(encode, limits: tuple[float, float], n_bytes: float, target: float) -> Compressed:
+    """The smallest of a few encodes that has the PSNR, else the best one; sizes stay within the limits."""
     tried: list[Compressed] = []
-    best, spent = None, 0.0
-    for _ in range(TRIES):
-        tried.append(encode(n_bytes))
+    sizes: list[float] = []
+    best, spent, interrupted = None, 0.0, False
+    while len(sizes) < TRIES:
+        n_bytes = min(limits[1], max(limits[0], n_bytes))
+        if n_bytes in sizes:
+            break
+        sizes.append(n_bytes)
+        try:
+            tried.append(encode(n_bytes))
+        except KeyboardInterrupt:
+            if not tried:
+                raise
+            interrupted = True
+            break
         spent += tried[-1].report["seconds"]
         enough = [c for c in tried if c.report["psnr"] >= target]
         best = min(enough, key=lambda c: len(c.data)) if enough else max(tried, key=lambda c: c.report["psnr"])
-        if tried[-1].report["interrupted"] or 0 <= best.report["psnr"] - target <= CLOSE:
+        interrupted = tried[-1].report["interrupted"]
+        if interrupted or 0 <= best.report["psnr"] - target <= CLOSE:
             break
         n_bytes = _next_size(tried, target + CLOSE / 2)
     reached = best.report["psnr"] >= target
-    return replace(best, report={**best.report, "target_psnr": target, "reached": reached, "seconds": spent})
+    told = {"target_psnr": target, "reached": reached, "seconds": spent, "interrupted": interrupted}
+    return replace(best, report={**best.report, **told})
 
 
 def _next_size(tried: list[Compressed], target: float) -> float:
@@ -125,7 +149,7 @@ def _next_size(tried: list[Compressed], target: float) -> float:
     if len(points) > 1 and points[1][1] != n_bytes:
         ratio = torch.tensor(points[1][1] / n_bytes).log2().item()
         slope = min(6.0, max(0.8, (points[1][0] - near) / ratio))
-    return max(FEWEST_BYTES, n_bytes * 2 ** min(3.0, max(-3.0, (target - near) / slope)))
+    return n_bytes * 2 ** min(3.0, max(-3.0, (target - near) / slope))
 
 
 def _finish(job: Job, n_bytes: float, smoothing) -> Compressed:

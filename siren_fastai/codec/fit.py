@@ -18,6 +18,7 @@ from siren_fastai.optimizers import adam, soap
 __all__ = ["BATCH", "Training"]
 
 BATCH = 8192  # pixels per step: a layer of it fits a processor's cache
+LR, HIGHEST_LR = 0.04, 2e-3
 EPOCHS = 5  # looks at the validation PSNR
 
 
@@ -37,9 +38,13 @@ class Training:
     steps: int = 0
     interrupted: bool = False
 
-    def fit(self, steps: int, lr: float = 2e-3) -> None:
-        """Train for about `steps` steps of one cycle of the learning rate, with SOAP."""
-        self._run(steps, lr, soap, [])
+    def fit(self, steps: int, lr: float | None = None) -> None:
+        """Train for about `steps` steps of one cycle of the learning rate, with SOAP.
+
+        lr: None is 0.04 over the last hidden width, at most 2e-3: wider networks go astray at higher rates.
+        """
+        width = [p for p in self.model.parameters() if p.dim() == 2][-1].shape[1]
+        self._run(steps, min(LR / width, HIGHEST_LR) if lr is None else lr, soap, [])
 
     def fine_tune(self, quantizers: dict[str, Quantizer], steps: int, lr: float = 3e-4) -> dict[str, Quantizer]:
         """Train with quantised weights; the parameters are quantised after it, by the quantisers that it returns."""

@@ -1,5 +1,6 @@
 """One picture on its way to a file of a given size: the network, its training, its bits."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +16,7 @@ from siren_fastai.codec.fit import Training
 from siren_fastai.codec.format import write
 from siren_fastai.codec.labels import encode_labels
 from siren_fastai.codec.quantize import fit_quantizer
-from siren_fastai.codec.shape import dims_for
+from siren_fastai.codec.shape import dims_for, least_bytes
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
 from siren_fastai.models.features import FeatureInput
@@ -34,7 +35,7 @@ ROUNDS = 3  # of assignment, for clusters by error; and of fine-tuning, until th
 
 @dataclass
 class Job:
-    """What is asked for; `encode` may be called with several sizes."""
+    """What is asked for; `encode` may be called with several sizes, and leaves `reserve` bytes of each free."""
 
     picture: Tensor
     steps: int
@@ -43,21 +44,26 @@ class Job:
     mean: bool = False
     clusters: Clusters | None = None
     cbs: list[Callback] = field(default_factory=list)
+    reserve: int = 0
+
+    def least_bytes(self) -> int:
+        """The smallest size that `encode` accepts."""
+        labels = self._labels()
+        return self._beside(labels) + least_bytes(self.picture.shape[2], *self._inputs(labels))
 
     def encode(self, n_bytes: float) -> tuple[bytes, dict]:
-        """The file of at most about `n_bytes`, and a report.
+        """The file of at most `n_bytes`, and a report.
 
         Raises: ValueError before any training if no network is small enough.
         """
         self.offset = mean_color(self.picture) if self.mean else None
         self.labels = self._labels()
-        spare = n_bytes - FRAME - 4 * len(self.offset if self.mean else ()) - self._label_bytes()
-        dims = self._dims(spare, n_bytes)
+        dims = self._dims(n_bytes)
         training = Training(self._network(dims), self._values(), self.device, self.progress, self.cbs)
         self._fit(training)
         self.model = training.model.cpu()
         report = {"dims": dims, "networks": len(self.model) if self._several() else 1, "psnr_unquantized": self._psnr()}
-        data = self._quantize(training, n_bytes, spare, report)
+        data = self._quantize(training, n_bytes - self.reserve, n_bytes - self._beside(self.labels), report)
         bits = {name: quantizer.bits for name, quantizer in self.quantizers.items()}
         return data, {**report, "bits": bits, "steps": training.steps, "interrupted": training.interrupted}
 
@@ -69,7 +75,7 @@ class Job:
     def _quantize(self, training: Training, n_bytes: float, spare: float, report: dict) -> bytes:
         """Choose bits, fine-tune, write; anew with fewer bits if the file is too large."""
         error, budget = self._error(), 8 * spare
-        for i in range(ROUNDS):
+        for i in range(2 * ROUNDS):
             try:
                 self.quantizers = choose_quantizers(self.model, error, budget)
             except KeyboardInterrupt:
@@ -78,7 +84,7 @@ class Job:
             data = self.write()
             if i == 0:
                 report["psnr_untuned"] = self._psnr_of(data)
-            if not training.interrupted:
+            if not training.interrupted and i < ROUNDS:
                 tuned = training.fine_tune(self.quantizers, max(1, round(TUNE * self.steps / (1 + i))))
                 self.model, self.quantizers = training.model.cpu(), tuned
                 data = self.write()
@@ -105,16 +111,24 @@ class Job:
         labels = cell_labels(self.picture, self.clusters)
         return Labels(labels.numpy(), self.clusters.k, self.clusters.use)
 
-    def _label_bytes(self) -> int:
-        return 0 if self.labels is None else 10 + len(encode_labels(self.labels.map, self.labels.k))
+    def _beside(self, labels: Labels | None) -> int:
+        """Bytes of a file beside the tensors, about, with those to leave free."""
+        mean = 4 * self.picture.shape[2] if self.mean else 0
+        return FRAME + self.reserve + mean + (10 + len(encode_labels(labels.map, labels.k)) if labels else 0)
 
-    def _dims(self, spare: float, n_bytes: float) -> list[int]:
-        inputs = 2 + (0 if self.labels is None else Labels.features(self.labels.k, self.labels.use))
+    def _inputs(self, labels: Labels | None) -> tuple[int, int]:
+        """The inputs of each network, and the number of networks."""
+        return 2 + (Labels.features(labels.k, labels.use) if labels else 0), self.clusters.k if self._several() else 1
+
+    def _dims(self, n_bytes: float) -> list[int]:
         try:
-            return dims_for(spare, self.picture.shape[2], inputs, self.clusters.k if self._several() else 1)
-        except ValueError as error:
-            told = f"a file of {n_bytes:.0f} bytes ({8 * n_bytes / self._n_pixels():.3g} bits per pixel) is too small"
-            raise ValueError(f"{told}: {error}") from None
+            return dims_for(n_bytes - self._beside(self.labels), self.picture.shape[2], *self._inputs(self.labels))
+        except ValueError:
+            least, per_byte = self.least_bytes(), 8 / self._n_pixels()
+            raise ValueError(
+                f"a file of {n_bytes:.0f} bytes ({n_bytes * per_byte:.3g} bits per pixel) is too small: the smallest "
+                f"possible file has {least} bytes ({math.ceil(1e3 * least * per_byte) / 1e3:g} bits per pixel)"
+            ) from None
 
     def _network(self, dims: list[int]) -> nn.Module:
         nets = [siren_model(dims) for _ in range(self.clusters.k if self._several() else 1)]

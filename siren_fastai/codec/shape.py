@@ -2,11 +2,11 @@
 
 import math
 
-__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "n_parameters"]
+__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "least_bytes", "n_parameters"]
 
 LAYERS = 6  # hidden, the first of twice the width of the others: 13 do not train, 4 give less at equal bytes
 BITS = 5.2  # what a parameter takes in a file: fewer parameters of more bits give less, and more of fewer bits, too
-OVERHEAD = 60  # bytes of a file that are not symbols
+OVERHEAD = 60  # bytes of each network that are not symbols: steps and symbol models, about
 NARROWEST, WIDEST = 4, 512
 LOW, HIGH = 0.02, 2.0  # bits per pixel of quality 1 and 100
 
@@ -30,9 +30,14 @@ def dims_for(n_bytes: float, channels: int, inputs: int = 2, networks: int = 1, 
     """
     fits = [w for w in range(NARROWEST, WIDEST + 1) if _bytes(_dims(w, inputs, channels, layers), networks) <= n_bytes]
     if not fits:
-        least = math.ceil(_bytes(_dims(NARROWEST, inputs, channels, layers), networks))
+        least = least_bytes(channels, inputs, networks, layers)
         raise ValueError(f"the smallest network takes about {least} bytes, and {max(0, n_bytes):.0f} are left for it")
     return _dims(fits[-1], inputs, channels, layers)
+
+
+def least_bytes(channels: int, inputs: int = 2, networks: int = 1, layers: int = LAYERS) -> int:
+    """About what a file with the smallest networks takes: the least that `dims_for` accepts."""
+    return math.ceil(_bytes(_dims(NARROWEST, inputs, channels, layers), networks))
 
 
 def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:
@@ -40,4 +45,4 @@ def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:
 
 
 def _bytes(dims: list[int], networks: int) -> float:
-    return OVERHEAD + networks * n_parameters(dims) * BITS / 8
+    return networks * (OVERHEAD + n_parameters(dims) * BITS / 8)

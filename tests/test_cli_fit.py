@@ -301,12 +301,20 @@ def test_ctrl_c_in_a_real_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_
         "--preset",
         "official",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("Epoch 20,"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children would ignore it
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with process:
+        try:
+            for line in process.stdout:
+                if line.startswith("Epoch 20,"):
+                    break
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130 and "Traceback" not in error and "--resume" in error
     epoch = final(tmp_path, which="current").epoch
     assert epoch >= 20 and len(read_history(tmp_path / "run" / "history.txt")) == epoch

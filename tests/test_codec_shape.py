@@ -39,7 +39,7 @@ def test_the_network_is_the_widest_that_fits(n_bytes, channels, inputs, networks
     assert dims == [inputs, 2 * width, *[width] * (LAYERS - 1), channels]
     wider = [inputs, 2 * width + 2, *[width + 1] * (LAYERS - 1), channels]
     bits = [8 * n_bytes / (networks * n_parameters(d)) for d in (dims, wider)]
-    assert bits[0] > 5.2 and bits[1] < 5.2 * (1 + 60 / (n_bytes - 60)) + 1e-9
+    assert bits[0] > 5.2 and bits[1] < 5.2 * (1 + 60 / (n_bytes / networks - 60)) + 1e-9
 
 
 @pytest.mark.parametrize("channels, inputs, networks", [(1, 2, 1), (3, 2, 1), (3, 6, 1), (3, 2, 4)])

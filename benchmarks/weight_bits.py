@@ -10,23 +10,22 @@ the 8-bit pixels that the file decodes to. Medians over the seeds. Below it the 
 
 import argparse
 import copy
-import io
 import statistics
 from pathlib import Path
 
-import numpy as np
 from clock import square_picture
 from fastai.torch_core import no_random
-from PIL import Image
 from report import report
 from torch import nn
 
+from siren_fastai.codec.baselines import pillow_points
 from siren_fastai.codec.decode import decompress
 from siren_fastai.codec.encode import choose_quantizers, encoded_of, sample_error
+from siren_fastai.codec.encoded import Network
 from siren_fastai.codec.fit import Training
 from siren_fastai.codec.format import write
 from siren_fastai.codec.quantize import BITS, fit_quantizer
-from siren_fastai.codec.shape import dims_for, n_parameters
+from siren_fastai.codec.shape import dims_for
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import to_uint8
 from siren_fastai.learner import HIDDEN
@@ -86,23 +85,18 @@ def table(runs: list[dict], pixels: int) -> list[dict]:
 
 
 def jpeg_at(image, level: float) -> tuple[int, int, float]:
-    """The least quality of Pillow's JPEG (optimize=True) with this PSNR (or the best): quality, bytes, PSNR."""
-    pixels = to_uint8(image)
-    for quality in range(1, 101):
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=quality, optimize=True)
-        decoded = np.asarray(Image.open(file))
-        found = psnr(decoded / 255.0, pixels / 255.0)
-        if found >= level:
-            break
-    return quality, file.getbuffer().nbytes, found
+    """The least quality of JPEG with this PSNR (or the best): quality, bytes, PSNR."""
+    target = to_uint8(image) / 255.0
+    points = pillow_points(image, "jpeg", range(1, 101))
+    found = [(quality, size, psnr(decoded, target)) for quality, size, decoded in points]
+    return next((point for point in found if point[2] >= level), found[-1])
 
 
 def reality(image) -> list[dict]:
     """The default networks' weights in float32, float16, 8 and 4 bits, beside the raw picture and JPEG."""
     pixels, channels, rows = image.shape[0] * image.shape[1], image.shape[2], []
     for dims in ([2, 256, 128, 64, 32, channels], [2, 512, 256, 128, 64, channels], [2, *HIDDEN, channels]):
-        n = n_parameters(dims)
+        n = Network.count(dims)
         row = {"what": str(dims), "parameters": n}
         rows.append(row | {f"{bits} bit bpp": bits * n / pixels for bits in (32, 16, 8, 4)})
     rows.append({"what": "raw 8 bit picture", "bytes": pixels * channels, "bpp": 8.0 * channels})

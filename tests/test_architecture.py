@@ -57,7 +57,8 @@ def test_files_say_what_they_are_for_and_list_their_names(path):
 
 
 def test_the_ground_floor_needs_no_fastai_and_nothing_needs_torchvision():
-    ground = [f"siren_fastai.{p.stem}" for p in ROOT.glob("*.py") if floor(p.stem) == 0 and p.stem != "__init__"]
+    files = [p.relative_to(ROOT.parent).with_suffix("") for p in FILES if floor(room(p)) == 0 and p.stem != "__init__"]
+    ground = [".".join(file.parts) for file in files]
     code = "import sys, {}; assert 'fastai' not in sys.modules".format(", ".join(ground))
     subprocess.run([sys.executable, "-c", code], check=True)
     code = "import sys, siren_fastai.all; assert 'torchvision' not in sys.modules"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siren_fastai.codec.shape import LAYERS, bits_per_pixel_of, dims_for, least_bytes, n_parameters
+from siren_fastai.codec.encoded import Network
+from siren_fastai.codec.shape import LAYERS, bits_per_pixel_of, dims_for, least_bytes
 from siren_fastai.models.siren import siren_model
 
 
@@ -23,7 +24,7 @@ def test_a_quality_out_of_range_is_refused(quality):
 
 def test_parameters_are_those_of_the_network():
     dims = [4, 12, 6, 6, 3]
-    assert n_parameters(dims) == sum(p.numel() for p in siren_model(dims).parameters())
+    assert Network.count(dims) == sum(p.numel() for p in siren_model(dims).parameters())
 
 
 @given(st.integers(200, 20_000), st.sampled_from([1, 3]), st.sampled_from([2, 6]), st.integers(1, 4))
@@ -38,7 +39,7 @@ def test_the_network_is_the_widest_that_fits(n_bytes, channels, inputs, networks
     width = dims[-2]
     assert dims == [inputs, 2 * width, *[width] * (LAYERS - 1), channels]
     wider = [inputs, 2 * width + 2, *[width + 1] * (LAYERS - 1), channels]
-    bits = [8 * n_bytes / (networks * n_parameters(d)) for d in (dims, wider)]
+    bits = [8 * n_bytes / (networks * Network.count(d)) for d in (dims, wider)]
     assert bits[0] > 5.2 and bits[1] < 5.2 * (1 + 60 / (n_bytes / networks - 60)) + 1e-9
 
 

@@ -1,5 +1,6 @@
 """A picture to a small file in one call: choose a network, fit it, quantise it, fine-tune, code, verify by decoding."""
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 
@@ -147,7 +148,7 @@ def _next_size(tried: list[Compressed], target: float) -> float:
     points = sorted(((c.report["psnr"], len(c.data)) for c in tried), key=lambda p: abs(p[0] - target))
     (near, n_bytes), slope = points[0], DB_PER_DOUBLING
     if len(points) > 1 and points[1][1] != n_bytes:
-        ratio = torch.tensor(points[1][1] / n_bytes).log2().item()
+        ratio = math.log2(points[1][1] / n_bytes)
         slope = min(6.0, max(0.8, (points[1][0] - near) / ratio))
     return n_bytes * 2 ** min(3.0, max(-3.0, (target - near) / slope))
 

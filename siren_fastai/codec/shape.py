@@ -2,10 +2,12 @@
 
 import math
 
-__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "least_bytes", "n_parameters"]
+from siren_fastai.codec.encoded import Network
 
-LAYERS = 6  # hidden, the first of twice the width of the others: 13 do not train, 4 give less at equal bytes
-BITS = 5.2  # what a parameter takes in a file: fewer parameters of more bits give less, and more of fewer bits, too
+__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "least_bytes"]
+
+LAYERS = 6  # hidden, the first of twice the width of the others
+BITS = 5.2  # what a parameter takes in a file, about: the size of the network follows from it
 OVERHEAD = 60  # bytes of each network that are not symbols: steps and symbol models, about
 NARROWEST, WIDEST = 4, 512
 LOW, HIGH = 0.02, 2.0  # bits per pixel of quality 1 and 100
@@ -16,11 +18,6 @@ def bits_per_pixel_of(quality: float) -> float:
     if isinstance(quality, bool) or not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100, got {quality!r}")
     return LOW * (HIGH / LOW) ** ((quality - 1) / 99)
-
-
-def n_parameters(dims: list[int]) -> int:
-    """Weights and biases of a network of these widths."""
-    return sum((n_in + 1) * n_out for n_in, n_out in zip(dims[:-1], dims[1:], strict=True))
 
 
 def dims_for(n_bytes: float, channels: int, inputs: int = 2, networks: int = 1, layers: int = LAYERS) -> list[int]:
@@ -45,4 +42,4 @@ def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:
 
 
 def _bytes(dims: list[int], networks: int) -> float:
-    return networks * (OVERHEAD + n_parameters(dims) * BITS / 8)
+    return networks * (OVERHEAD + Network.count(dims) * BITS / 8)

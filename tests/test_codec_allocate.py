@@ -79,8 +79,7 @@ def test_impossible_requests_say_what_is_possible():
             allocate_bits(empty, 0.1)
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_curves_are_measured_one_tensor_at_a_time(per_channel):
+def test_curves_are_measured_one_tensor_at_a_time():
     model, x = siren_model([2, 8, 8, 1]), torch.rand(50, 2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     target = model(x).detach() + 0.001 * torch.randn(50, 1)
@@ -88,15 +87,15 @@ def test_curves_are_measured_one_tensor_at_a_time(per_channel):
     def mse(m):
         return (m(x) - target).square().mean().item()
 
-    curves = measure_curves(model, mse, (3, 6), per_channel)
+    curves = measure_curves(model, mse, (3, 6))
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert list(curves) == list(before) and all(list(curve) == [3, 6] for curve in curves.values())
     weight, base = model[1].linear.weight, mse(model)
-    quantizer = fit_quantizer(weight, 3, per_channel)
+    quantizer = fit_quantizer(weight, 3)
     symbols = quantize(weight, quantizer)
     with torch.no_grad():
         weight.copy_(dequantize(symbols, quantizer))
-    side = 16 * (8 if per_channel else 1) + 25  # steps; decay, family and limit
+    side = 16 + 25  # step; decay, family and limit
     assert curves["1.linear.weight"][3][1] == max(0.0, mse(model) - base) > 0
     assert curves["1.linear.weight"][3][0] == pytest.approx(code_length(symbols, fit_model(symbols)) + side)
     assert all(error >= 0 for curve in curves.values() for _, error in curve.values())
@@ -111,7 +110,7 @@ def test_a_failing_measure_leaves_the_weights():
 
 
 def test_what_is_stored_beside_the_symbols_is_counted():
-    assert side_bits(1, 127) == 16 + 16 + 1 + 8 and side_bits(4, 128) == 64 + 16 + 1 + 16
+    assert side_bits(127) == 16 + 16 + 1 + 8 and side_bits(128) == 16 + 16 + 1 + 16
 
 
 def test_at_equal_size_chosen_bits_beat_equal_bits():

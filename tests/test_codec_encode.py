@@ -59,7 +59,7 @@ def test_the_chosen_bits_fit_the_budget_and_a_larger_one_errs_less(budget, fitte
     spent = 0
     for name, parameter in model.named_parameters():
         symbols = quantize(parameter, quantizers[name])
-        spent += code_length(symbols, fit_model(symbols)) + side_bits(1, int(symbols.abs().max()))
+        spent += code_length(symbols, fit_model(symbols)) + side_bits(int(symbols.abs().max()))
     assert quantizers.keys() == dict(model.named_parameters()).keys() and 0.8 * budget < spent <= budget
     more = rounded(model, choose_quantizers(model, error, 1.3 * budget))
     assert error(model) < error(more) < error(rounded(model, quantizers))

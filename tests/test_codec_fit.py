@@ -1,6 +1,7 @@
 """Training for the codec: steps that are counted, quantised weights after fine-tuning, and Ctrl-C."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -57,6 +58,29 @@ def test_a_fit_learns_and_counts_its_steps(channels):
     assert made.steps == 40 and not made.interrupted and error(made) < 0.5 * before
     made.fit(3)
     assert made.steps == 43
+
+
+@pytest.mark.parametrize("astray, rates", [(0, [0.8]), (1, [0.8, 0.4]), (9, [0.8, 0.4, 0.2])])
+def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate(astray, rates, monkeypatch):
+    made, tried, run = training(), [], Training._run
+    start = copy.deepcopy(made.model.state_dict())
+
+    def some_go_astray(self, steps, lr, cbs):
+        assert all(torch.equal(p, start[n]) for n, p in self.model.state_dict().items())
+        tried.append(lr)
+        loss = run(self, steps, 1e-2, cbs)
+        return math.nan if len(tried) <= astray else loss
+
+    monkeypatch.setattr(Training, "_run", some_go_astray)
+    made.fit(100, lr=0.8)
+    assert tried == rates and made.steps == 100 * len(rates)
+
+
+@pytest.mark.parametrize("lr, steps", [(1e-2, 100), (0.1, 300)])
+def test_a_rate_that_is_much_too_high_is_found_out(lr, steps):
+    made = training((2, 32, 32, 32, 3))
+    made.fit(100, lr=lr)
+    assert made.steps == steps
 
 
 def test_steps_take_part_of_a_large_picture_and_are_about_those_asked_for(monkeypatch):

@@ -9,6 +9,7 @@ from siren_fastai.codec.quantize import (
     dequantize,
     fake_quantize,
     fit_quantizer,
+    narrowest,
     quantize,
     round_step,
 )
@@ -35,6 +36,14 @@ def test_dequantized_values_quantise_to_themselves():
             symbols = quantize(weight, quantizer)
             assert symbols.abs().max() <= quantizer.limit
             assert torch.equal(quantize(dequantize(symbols, quantizer), quantizer), symbols)
+
+
+@pytest.mark.parametrize("largest, bits", [(0, 2), (1, 2), (2, 3), (3, 3), (4, 4), (255, 9), (256, 10), (511, 10)])
+def test_the_narrowest_quantizer_has_the_same_symbols(largest, bits):
+    weight, wide = torch.tensor([0.0, -largest / 4, largest / 9]), Quantizer(10, torch.tensor(0.25))
+    narrow = narrowest(weight, wide)
+    assert narrow.bits == bits and narrow.step == wide.step
+    assert torch.equal(quantize(weight, narrow), quantize(weight, wide))
 
 
 def test_the_rounded_step_is_the_nearest_bfloat16_and_never_zero_or_infinite():

@@ -13,7 +13,8 @@ from learners import pixel_learner, plain_learner, same, weights
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.codec.aware import bake_
-from siren_fastai.codec.quantize import dequantize, fit_quantizer, quantize
+from siren_fastai.codec.quantize import Quantizer, dequantize, fit_quantizer, quantize
+from siren_fastai.codec.rate import estimated_bits
 from siren_fastai.optimizers import OPTIMIZERS, ranger, soap
 
 
@@ -80,6 +81,34 @@ def test_training_for_three_bits_beats_rounding_to_three_bits(tmp_path):
     assert after < 0.8 * before
 
 
+@pytest.mark.parametrize("share", [0.7, 1.3])
+def test_a_budget_is_what_bits_settle_at(share, tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.fit(20, 1e-3)
+    quantizers = {n: fit_quantizer(p, 6) for n, p in learn.model.named_parameters()}
+    wide = {n: Quantizer(10, q.step) for n, q in quantizers.items()}
+    budget = share * estimated_of(learn.model, quantizers)
+    learn.fit_one_cycle(60, 1e-2, cbs=(callback := QuantizeAware(wide, budget_bits=budget)))
+    assert estimated_of(learn.model, callback.quantizers) == pytest.approx(budget, rel=0.03)
+    assert callback.price is None and is_quantised(learn.model, callback.quantizers)
+
+
+def estimated_of(model, quantizers):
+    named = dict(model.named_parameters())
+    return estimated_bits((named[name].detach(), q.step) for name, q in quantizers.items()).item()
+
+
+def test_the_shown_loss_has_no_price_of_bits(tmp_path):
+    class Watch(Callback):
+        def before_backward(self):
+            self.mse = torch.nn.functional.mse_loss(self.learn.pred.detach(), *self.learn.yb).item()
+            self.told, self.trained = self.learn.loss.item(), self.learn.loss_grad.item()
+
+    learn = pixel_learner(tmp_path, cbs=(watch := Watch()))
+    learn.fit(1, 1e-3, cbs=QuantizeAware(6, budget_bits=100))
+    assert watch.told == pytest.approx(watch.mse) and watch.trained > 1.5 * watch.mse
+
+
 def test_validation_during_the_fit_sees_the_network_that_is_stored(tmp_path):
     learn = pixel_learner(tmp_path)
     learn.fit(2, 1e-2, cbs=QuantizeAware(3))
@@ -141,6 +170,9 @@ def test_wrong_bits_and_wrong_names_are_refused(tmp_path):
     for bits in (1, 11, 4.5, True, None):
         with pytest.raises(ValueError, match="`bits` must be from 2 to 10"):
             QuantizeAware(bits)
+    for budget in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="`budget_bits` must be above 0"):
+            QuantizeAware(5, budget_bits=budget)
     learn = pixel_learner(tmp_path)
     quantizer = fit_quantizer(torch.ones(1), 4)
     with pytest.raises(ValueError, match="the parameters are"):

@@ -1,14 +1,20 @@
 """Train a network for the bits that it will be stored in."""
 
+import math
+
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.optimizer import Lookahead, Optimizer
 from torch import nn
 
-from siren_fastai.codec.aware import bake_, is_quantize_aware, quantize_aware_, release_
+from siren_fastai.codec.aware import bake_, bits_of, is_quantize_aware, quantize_aware_, release_
 from siren_fastai.codec.quantize import Quantizer, fit_quantizer
 
 __all__ = ["QuantizeAware"]
+
+FIRST = 0.5  # price of the whole budget, in losses
+SLOWLY, AT_ONCE = 0.5, 200.0  # the price is multiplied by exp of these times (share of the budget - 1)
+DEAREST = 1e3  # what the price rises to at most, in first prices
 
 
 class QuantizeAware(Callback):
@@ -18,17 +24,26 @@ class QuantizeAware(Callback):
     steps are then fitted as training begins. Steps are trained too unless `learn_steps=False`: the optimiser holds
     their parameters during the fit. Acts from a fit's first training batch on. After the fit `quantizers` holds what a
     file stores beside the symbols, by name, and a further fit goes on from these. `lr_find` leaves no trace.
+    budget_bits: what the symbols may take in all, about (`codec.rate.estimated_bits`). Bits then have a price in the
+    loss that training descends, not in the one that is shown; it rises while they are too many and falls while they
+    are too few, so that weights and steps settle near the budget. None: bits are free.
     Ctrl-C skips fastai's `after_fit`: then `bake_(learn.model)` quantises the weights as they are and returns their
     quantisers, or the next fit with this callback goes on. SaveModelCallback brings back unquantised weights after it.
-    Raises: ValueError for bits outside 2..10, at once; for names or rows that are not the network's, as it begins.
+    Raises: ValueError for bits outside 2..10 or a budget of 0 or less, at once; for names or rows that are not the
+        network's, as it begins.
     """
 
     order = TrainEvalCallback.order + 2  # the network is on its device, and ApplyInit has drawn it
 
-    def __init__(self, quantizers: dict[str, Quantizer] | int, learn_steps: bool = True):
+    def __init__(
+        self, quantizers: dict[str, Quantizer] | int, learn_steps: bool = True, budget_bits: float | None = None
+    ):
+        if budget_bits is not None and not 0 < budget_bits < math.inf:
+            raise ValueError(f"`budget_bits` must be above 0 and finite, got {budget_bits!r}")
         if not isinstance(quantizers, dict):
             Quantizer(quantizers, torch.ones(()))  # or ValueError
         self.quantizers, self.learn_steps, self.aware, self.steps = quantizers, learn_steps, False, []
+        self.budget_bits, self.price = budget_bits, None
 
     def before_fit(self):
         if self.aware:  # a fit was interrupted
@@ -43,6 +58,20 @@ class QuantizeAware(Callback):
         self.steps, self.aware = quantize_aware_(self.model, quantizers, self.learn_steps), True
         _add_parameters(self.opt, self.steps)
 
+    def after_loss(self):
+        if self.training and self.aware and self.budget_bits is not None:
+            self._charge()
+
+    def _charge(self):
+        """Add the bits at their price, which has a slow part, kept from step to step, and one for the moment."""
+        share = bits_of(self.model) / self.budget_bits
+        excess = (share.detach() - 1).clamp(-0.02, 0.02)
+        if self.price is None:
+            self.price = FIRST * self.loss_grad.detach()
+            self.dearest = DEAREST * self.price
+        self.learn.loss_grad = self.loss_grad + self.price * (AT_ONCE * excess).exp() * share
+        self.price = torch.minimum(self.dearest, self.price * (SLOWLY * excess).exp())
+
     def after_fit(self):
         if self.aware:
             quantizers = self._end(bake_)
@@ -51,7 +80,7 @@ class QuantizeAware(Callback):
 
     def _end(self, how) -> dict[str, Quantizer]:
         _remove_parameters(self.opt, self.steps)
-        self.aware, self.steps = False, []
+        self.aware, self.steps, self.price = False, [], None
         return how(self.model) if is_quantize_aware(self.model) else self.quantizers  # else baked by hand
 
 

@@ -87,9 +87,7 @@ def _check(curves: Curves) -> None:
 
 
 @torch.no_grad()
-def measure_curves(
-    model: nn.Module, error: Callable[[nn.Module], float], bits: Iterable[int] = BITS, per_channel: bool = False
-) -> Curves:
+def measure_curves(model: nn.Module, error: Callable[[nn.Module], float], bits: Iterable[int] = BITS) -> Curves:
     """The curve of every parameter of `model`: it alone quantised, the others as they are.
 
     error: a number for a model, such as its MSE; a curve has its rise over the model as it is, at least 0.
@@ -102,21 +100,21 @@ def measure_curves(
         original, curves[name] = weight.clone(), {}
         try:
             for b in bits:
-                quantizer = fit_quantizer(original, b, per_channel)
+                quantizer = fit_quantizer(original, b)
                 symbols = quantize(original, quantizer)
                 weight.copy_(dequantize(symbols, quantizer))
                 rise = max(0.0, _finite(error(model)) - base)
                 symbol_model = fit_model(symbols)
-                size = code_length(symbols, symbol_model) + side_bits(quantizer.step.numel(), symbol_model.limit)
+                size = code_length(symbols, symbol_model) + side_bits(symbol_model.limit)
                 curves[name][b] = (size, rise)
         finally:
             weight.copy_(original)
     return curves
 
 
-def side_bits(n_steps: int, limit: int) -> int:
-    """What a tensor stores beside its symbols: its steps and decay as bfloat16, its family, its limit as a varint."""
-    return 16 * n_steps + 16 + 1 + (8 if limit < 128 else 16)
+def side_bits(limit: int) -> int:
+    """What a tensor stores beside its symbols: its step and decay as bfloat16, its family, its limit as a varint."""
+    return 16 + 16 + 1 + (8 if limit < 128 else 16)
 
 
 def _finite(error: float) -> float:

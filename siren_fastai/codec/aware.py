@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from siren_fastai.codec.quantize import Quantizer, dequantize, fake_quantize, quantize, round_step
+from siren_fastai.codec.rate import estimated_bits
 
-__all__ = ["bake_", "is_quantize_aware", "quantize_aware_", "release_"]
+__all__ = ["bake_", "bits_of", "is_quantize_aware", "quantize_aware_", "release_"]
 
 
 def quantize_aware_(model: nn.Module, quantizers: dict[str, Quantizer], learn_steps: bool = True) -> list[nn.Parameter]:
@@ -65,6 +66,17 @@ def release_(model: nn.Module) -> dict[str, Quantizer]:
 def is_quantize_aware(model: nn.Module) -> bool:
     """Whether `model` is between `quantize_aware_` and `bake_` or `release_`."""
     return _aware(model) is not None
+
+
+def bits_of(model: nn.Module) -> Tensor:
+    """About the bits of the symbols of a quantisation-aware `model`, with gradients for its weights and steps.
+
+    Raises: ValueError for a plain model.
+    """
+    aware = _aware(model)
+    if aware is None:
+        raise ValueError("`model` is not quantisation-aware: quantize_aware_(model, quantizers) comes first")
+    return estimated_bits((model.get_parameter(name), aware.step(name)) for name in aware.places)
 
 
 def _aware(model: nn.Module) -> "_Aware | None":

@@ -1,6 +1,7 @@
 """One picture on its way to a file of a given size: the network, its training, its bits."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,8 +16,9 @@ from siren_fastai.codec.encoded import Denoise, Labels
 from siren_fastai.codec.fit import Training
 from siren_fastai.codec.format import write
 from siren_fastai.codec.labels import encode_labels
-from siren_fastai.codec.quantize import fit_quantizer
-from siren_fastai.codec.shape import dims_for, least_bytes
+from siren_fastai.codec.quantize import BITS, Quantizer, fit_quantizer, narrowest, round_step
+from siren_fastai.codec.rate import estimated_bits
+from siren_fastai.codec.shape import dims_for, least_bytes, steps_for
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
 from siren_fastai.models.features import FeatureInput
@@ -28,17 +30,21 @@ __all__ = ["Job"]
 
 FRAME = 24  # bytes of a file that are neither tensors nor labels, about
 SAMPLES = 1 << 15  # pixels on which the bits of the tensors are chosen
-TUNE = 0.25  # steps of fine-tuning, in shares of those before
+TUNE, AGAIN = 0.6, 0.1  # steps with quantised weights, in shares of all; and of each further round
+CLOSE = 0.99  # of the bytes: what a round aims at
 HASTY = 8  # bits of every tensor when Ctrl-C ends their choice
 ROUNDS = 3  # of assignment, for clusters by error; and of fine-tuning, until the file fits
 
 
 @dataclass
 class Job:
-    """What is asked for; `encode` may be called with several sizes, and leaves `reserve` bytes of each free."""
+    """What is asked for; `encode` may be called with several sizes, and leaves `reserve` bytes of each free.
+
+    steps: of training; None is `steps_for` each network.
+    """
 
     picture: Tensor
-    steps: int
+    steps: int | None
     device: torch.device | str | None = None
     progress: bool = True
     mean: bool = False
@@ -59,6 +65,7 @@ class Job:
         self.offset = mean_color(self.picture) if self.mean else None
         self.labels = self._labels()
         dims = self._dims(n_bytes)
+        self.planned = self.steps or steps_for(dims)
         training = Training(self._network(dims), self._values(), self.device, self.progress, self.cbs)
         self._fit(training)
         self.model = training.model.cpu()
@@ -73,30 +80,44 @@ class Job:
         return write(encoded_of(self.model, size, self.quantizers, self.offset, self.labels, smoothing))
 
     def _quantize(self, training: Training, n_bytes: float, spare: float, report: dict) -> bytes:
-        """Choose bits, fine-tune, write; anew with fewer bits if the file is too large."""
+        """Choose bits, train on at a price for bits, write; anew with fewer bits if the file is too large."""
         error, budget = self._error(), 8 * spare
         for i in range(2 * ROUNDS):
-            try:
-                self.quantizers = choose_quantizers(self.model, error, budget)
-            except KeyboardInterrupt:
-                training.interrupted = True
-                self.quantizers = {name: fit_quantizer(p, HASTY) for name, p in self.model.named_parameters()}
+            if i == 0 or i >= ROUNDS or training.interrupted:
+                self._round(training, error, budget)
             data = self.write()
             if i == 0:
                 report["psnr_untuned"] = self._psnr_of(data)
             if not training.interrupted and i < ROUNDS:
-                tuned = training.fine_tune(self.quantizers, max(1, round(TUNE * self.steps / (1 + i))))
-                self.model, self.quantizers = training.model.cpu(), tuned
+                self._tune(training, CLOSE * n_bytes / len(data), again=i > 0)
                 data = self.write()
             if len(data) <= n_bytes:
                 break
-            budget *= 0.995 * n_bytes / len(data)
+            budget *= CLOSE * n_bytes / len(data)
         return data
+
+    def _round(self, training: Training, error: Callable, budget: float) -> None:
+        try:
+            self.quantizers = choose_quantizers(self.model, error, budget)
+        except KeyboardInterrupt:
+            training.interrupted = True
+            self.quantizers = {name: fit_quantizer(p, HASTY) for name, p in self.model.named_parameters()}
+
+    def _tune(self, training: Training, share: float, again: bool) -> None:
+        """Train the quantised network towards `share` of its present bits."""
+        weights, steps = dict(training.model.named_parameters()), round((AGAIN if again else TUNE) * self.planned)
+        count = sum(p.numel() for p in weights.values())
+        bits = estimated_bits((weights[n].cpu().detach(), q.step) for n, q in self.quantizers.items()).item()
+        coarser = 2 ** ((1 - share) * bits / count)  # a bit less for each weight is a step twice as large
+        wide = {name: Quantizer(BITS[-1], round_step(coarser * q.step)) for name, q in self.quantizers.items()}
+        found = training.fine_tune(wide, max(1, steps), share * bits, gently=again)
+        self.model = training.model.cpu()
+        self.quantizers = {name: narrowest(weights[name], q) for name, q in found.items()}
 
     def _fit(self, training: Training) -> None:
         rounds = ROUNDS if self.clusters and self.clusters.by == "error" else 1
         for i in range(rounds):
-            training.fit(max(1, self.steps // rounds))
+            training.fit(max(1, round((1 - TUNE) * self.planned / rounds)))
             if training.interrupted or i == rounds - 1:
                 return
             reassign_(training.model.cpu(), *self._samples())

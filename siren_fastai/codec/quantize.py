@@ -16,6 +16,7 @@ __all__ = [
     "dequantize",
     "fake_quantize",
     "fit_quantizer",
+    "narrowest",
     "quantize",
     "round_step",
 ]
@@ -96,6 +97,12 @@ def quantize(weight: Tensor, quantizer: Quantizer) -> Tensor:
     if step.dim() and (weight.dim() < 2 or len(weight) != len(step)):
         raise ValueError(f"`quantizer` has steps for {len(step)} rows, and the weight is {tuple(weight.shape)}")
     return _symbols(weight, _along(step, weight), quantizer.bits).int()
+
+
+def narrowest(weight: Tensor, quantizer: Quantizer) -> Quantizer:
+    """The quantiser of the same step and the fewest bits that gives `weight` the same symbols."""
+    largest = quantize(weight, quantizer).abs().max()
+    return Quantizer(next(bits for bits in BITS if largest <= _limit(bits)), quantizer.step)
 
 
 def dequantize(symbols: Tensor, quantizer: Quantizer) -> Tensor:

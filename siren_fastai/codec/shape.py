@@ -4,12 +4,13 @@ import math
 
 from siren_fastai.codec.encoded import Network
 
-__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "least_bytes"]
+__all__ = ["LAYERS", "bits_per_pixel_of", "dims_for", "least_bytes", "steps_for"]
 
 LAYERS = 6  # hidden, the first of twice the width of the others
 BITS = 5.2  # what a parameter takes in a file, about: the size of the network follows from it
 OVERHEAD = 60  # bytes of each network that are not symbols: steps and symbol models, about
 NARROWEST, WIDEST = 4, 512
+STEPS = 110  # of training for each hidden unit: a larger network has more to learn
 LOW, HIGH = 0.02, 2.0  # bits per pixel of quality 1 and 100
 
 
@@ -35,6 +36,11 @@ def dims_for(n_bytes: float, channels: int, inputs: int = 2, networks: int = 1, 
 def least_bytes(channels: int, inputs: int = 2, networks: int = 1, layers: int = LAYERS) -> int:
     """About what a file with the smallest networks takes: the least that `dims_for` accepts."""
     return math.ceil(_bytes(_dims(NARROWEST, inputs, channels, layers), networks))
+
+
+def steps_for(dims: list[int]) -> int:
+    """The training steps that `compress` takes by default: 110 times the last hidden width."""
+    return STEPS * dims[-2]
 
 
 def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:

@@ -23,6 +23,7 @@ ANYWHERE = {  # callback -> the learner it is given to, as a function of a folde
     "MetricHistory": lambda path: MetricHistory(),
     "StopAt": lambda path: StopAt("valid_loss", 0.0),
     "QuantizeAware": lambda path: QuantizeAware(5),
+    "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500),
 }
 PICTURES = {
     **ANYWHERE,

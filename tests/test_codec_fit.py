@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from learners import picture
 
 from siren_fastai.codec import fit
@@ -60,27 +60,61 @@ def test_a_fit_learns_and_counts_its_steps(channels):
     assert made.steps == 43
 
 
-@pytest.mark.parametrize("astray, rates", [(0, [0.8]), (1, [0.8, 0.4]), (9, [0.8, 0.4, 0.2])])
-def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate(astray, rates, monkeypatch):
-    made, tried, run = training(), [], Training._run
+@pytest.mark.parametrize(
+    "losses, best",
+    [([0.0], 0), ([math.inf, 0.0], 1), ([5.0, math.inf, 4.0], 2), ([4.0, 5.0, math.inf], 0), ([9.0, None], 0)],
+)
+def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate_and_the_best_is_kept(losses, best, monkeypatch):
+    made, tried, left = training(), [], []
     start = copy.deepcopy(made.model.state_dict())
 
-    def some_go_astray(self, steps, lr, cbs):
+    def astray(self, steps, lr, cbs):
         assert all(torch.equal(p, start[n]) for n, p in self.model.state_dict().items())
         tried.append(lr)
-        loss = run(self, steps, 1e-2, cbs)
-        return math.nan if len(tried) <= astray else loss
+        self.steps += steps
+        with torch.no_grad():
+            self.model[0].linear.bias.fill_(len(tried))
+        left.append(copy.deepcopy(self.model.state_dict()))
+        return losses[len(tried) - 1]
 
-    monkeypatch.setattr(Training, "_run", some_go_astray)
+    monkeypatch.setattr(Training, "_run", astray)
     made.fit(100, lr=0.8)
-    assert tried == rates and made.steps == 100 * len(rates)
+    assert tried == [0.8, 0.4, 0.2][: len(losses)] and made.rate == tried[best] and made.steps == 100 * len(losses)
+    assert all(torch.equal(p, left[best][n]) for n, p in made.model.state_dict().items())
+    monkeypatch.undo()
+    rates = []
+    monkeypatch.setattr(Training, "_run", lambda self, steps, lr, cbs: rates.append(lr))
+    made.fine_tune(six_bits(made), 5)
+    assert rates == [pytest.approx(fit.TUNING * tried[best])]
 
 
-@pytest.mark.parametrize("lr, steps", [(1e-2, 100), (0.1, 300)])
-def test_a_rate_that_is_much_too_high_is_found_out(lr, steps):
+@pytest.mark.parametrize("lr, anew", [(1e-2, False), (0.1, True)])
+def test_a_rate_that_is_much_too_high_is_found_out(lr, anew):
     made = training((2, 32, 32, 32, 3))
     made.fit(100, lr=lr)
-    assert made.steps == steps
+    assert (made.steps > 100) == anew
+
+
+def test_a_short_fit_is_not_begun_anew():
+    made = training()
+    made.fit(20, lr=1.0)
+    assert made.steps == 20
+
+
+class Stop(Callback):
+    def __init__(self, error):
+        self.error = error
+
+    def before_batch(self):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [CancelFitException, CancelEpochException])
+def test_a_callback_may_end_a_fit(error):
+    made = training(cbs=[Stop(error)])
+    made.fit(200)
+    assert made.steps == 0 and not made.interrupted
+    assert is_quantised(made, made.fine_tune(six_bits(made), 200))
 
 
 def test_steps_take_part_of_a_large_picture_and_are_about_those_asked_for(monkeypatch):

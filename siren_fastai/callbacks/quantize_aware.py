@@ -12,9 +12,8 @@ from siren_fastai.codec.quantize import Quantizer, fit_quantizer
 
 __all__ = ["QuantizeAware"]
 
-FIRST = 0.5  # price of the whole budget, in losses
-SLOWLY, AT_ONCE = 0.5, 200.0  # the price is multiplied by exp of these times (share of the budget - 1)
-DEAREST = 1e3  # what the price rises to at most, in first prices
+FIRST, LEAST, DEAREST = 0.5, 1e-8, 1e3  # the first price of the budget, in losses; the least loss; the last price
+SLOWLY, AT_ONCE, EXCESS = 0.5, 200.0, 0.02  # exponents of the price for a share of bits beyond the budget, up to EXCESS
 
 
 class QuantizeAware(Callback):
@@ -29,8 +28,8 @@ class QuantizeAware(Callback):
     are too few, so that weights and steps settle near the budget. None: bits are free.
     Ctrl-C skips fastai's `after_fit`: then `bake_(learn.model)` quantises the weights as they are and returns their
     quantisers, or the next fit with this callback goes on. SaveModelCallback brings back unquantised weights after it.
-    Raises: ValueError for bits outside 2..10 or a budget of 0 or less, at once; for names or rows that are not the
-        network's, as it begins.
+    Raises: ValueError for bits outside 2..10 or a budget that is not above 0 and finite, at once; for names or rows
+        that are not the network's, as it begins.
     """
 
     order = TrainEvalCallback.order + 2  # the network is on its device, and ApplyInit has drawn it
@@ -43,7 +42,7 @@ class QuantizeAware(Callback):
         if not isinstance(quantizers, dict):
             Quantizer(quantizers, torch.ones(()))  # or ValueError
         self.quantizers, self.learn_steps, self.aware, self.steps = quantizers, learn_steps, False, []
-        self.budget_bits, self.price = budget_bits, None
+        self.budget_bits, self.price, self.dearest = budget_bits, None, None
 
     def before_fit(self):
         if self.aware:  # a fit was interrupted
@@ -65,10 +64,13 @@ class QuantizeAware(Callback):
     def _charge(self):
         """Add the bits at their price, which has a slow part, kept from step to step, and one for the moment."""
         share = bits_of(self.model) / self.budget_bits
-        excess = (share.detach() - 1).clamp(-0.02, 0.02)
         if self.price is None:
-            self.price = FIRST * self.loss_grad.detach()
+            loss = self.loss_grad.detach()
+            if not loss.isfinite():
+                return
+            self.price = FIRST * loss.clamp(min=LEAST)
             self.dearest = DEAREST * self.price
+        excess = (share.detach() - 1).clamp(-EXCESS, EXCESS)
         self.learn.loss_grad = self.loss_grad + self.price * (AT_ONCE * excess).exp() * share
         self.price = torch.minimum(self.dearest, self.price * (SLOWLY * excess).exp())
 
@@ -80,7 +82,7 @@ class QuantizeAware(Callback):
 
     def _end(self, how) -> dict[str, Quantizer]:
         _remove_parameters(self.opt, self.steps)
-        self.aware, self.steps, self.price = False, [], None
+        self.aware, self.steps, self.price, self.dearest = False, [], None, None
         return how(self.model) if is_quantize_aware(self.model) else self.quantizers  # else baked by hand
 
 

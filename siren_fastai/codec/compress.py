@@ -60,8 +60,9 @@ def compress(
     bpp: bits per pixel of the whole file at most. psnr: dB over all channels at least, by up to 5 encodes with the
         smallest file kept that has it. quality: 1 to 100, as bits per pixel (`shape.bits_per_pixel_of`), or the
         smallest possible file if that is larger.
-    steps: training steps of 8192 pixels, the last 60 % with quantised weights; some more if the file is too large then.
-        By default 110 times the network's width: some 2800 at 3 kB, 7200 at 17 kB.
+    steps: training steps of 8192 pixels, the last 60 % with quantised weights. By default 110 times the network's
+        width, at most 10 000: some 2900 at 3 kB, 7000 at 17 kB. A tenth more for each round (of two at most) in which
+        the file is too large, and 40 % more each time (two at most) that training goes astray.
     mean: train on the difference from the mean colour, which the file then stores.
     denoise: smooth the decoded picture, by a method and strength of `codec.denoise`, or the best one ("auto": none if
         none helps). clusters: labels as features, or a network for each cluster.

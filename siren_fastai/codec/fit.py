@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.codec.aware import bake_, is_quantize_aware
-from siren_fastai.codec.quantize import Quantizer
+from siren_fastai.codec.quantize import BITS, Quantizer, narrowest, round_step
+from siren_fastai.codec.rate import estimated_bits
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.optimizers import soap
@@ -21,6 +22,7 @@ __all__ = ["BATCH", "Training"]
 BATCH = 8192  # pixels per step: a layer of it fits a processor's cache
 LR, HIGHEST_LR = 0.05, 2e-3
 TUNING, GENTLE = 0.4, 0.08  # of the learning rate, with quantised weights
+MORE = 1.2  # times the bits: what a tuning may add at most
 TELLING, BETTER = 100, 0.97  # after so many steps a fit has less than this share of a flat picture's error
 HALF_LEVEL = 0.5 / 255  # an error that 8 bits hardly show, also of a picture that is flat itself
 EPOCHS = 5  # looks at the validation PSNR
@@ -39,50 +41,76 @@ class Training:
     device: torch.device | str | None = None
     progress: bool = True
     cbs: list[Callback] = field(default_factory=list)
+    rate: float | None = None
     steps: int = 0
     interrupted: bool = False
 
     def fit(self, steps: int, lr: float | None = None) -> None:
         """Train for about `steps` steps of one cycle of the learning rate, with SOAP.
 
-        lr: None is 0.05 over the last hidden width, at most 2e-3: wider networks go astray at higher rates. A fit that
-        does, and ends hardly better than a flat picture, is begun anew with half the rate, twice at most.
+        lr: None is 0.05 over the last hidden width, at most 2e-3: wider networks go astray at higher rates. A fit of
+        100 steps or more that does, and ends hardly better than a flat picture, is begun anew with half the rate, twice
+        at most; the best one is kept, and `rate` is its rate. All their steps are counted.
         """
-        start, lr = copy.deepcopy(self.model.state_dict()), self._lr() if lr is None else lr
-        flat = self.values.var((0, 1), correction=0).mean().item() + HALF_LEVEL**2
-        for rate in (lr, lr / 2, lr / 4):
-            loss = self._run(steps, rate, [])
-            if self.interrupted or steps < TELLING or loss < BETTER * flat:
-                return
-            if rate > lr / 4:
-                self.model.load_state_dict(start)
+        start, first = copy.deepcopy(self.model.state_dict()), self.rate or self._rate() if lr is None else lr
+        least = BETTER * (self.values.var((0, 1), correction=0).mean().item() + HALF_LEVEL**2)
+        best, kept = math.inf, start
+        for rate in (first, first / 2, first / 4):
+            self.model.load_state_dict(start)
+            done, loss = self.steps, self._run(steps, rate, [])
+            if rate == first or (loss is not None and loss < best):
+                best, kept, self.rate = math.inf if loss is None else loss, copy.deepcopy(self.model.state_dict()), rate
+            if loss is None or loss < least or self.steps - done < TELLING:
+                break
+        self.model.load_state_dict(kept)
 
     def fine_tune(
         self, quantizers: dict[str, Quantizer], steps: int, budget_bits: float | None = None, gently: bool = False
     ) -> dict[str, Quantizer]:
         """Train with quantised weights; the parameters are quantised after it, by the quantisers that it returns.
 
-        budget_bits: as in `QuantizeAware`. The learning rate is 0.4 of what `fit` takes; `gently`, 0.08.
+        budget_bits: as in `QuantizeAware`. The learning rate is 0.4 of that of `fit`; `gently`, 0.08. The quantisers'
+        steps are on the CPU.
         """
         aware = QuantizeAware(quantizers, budget_bits=budget_bits)
-        self._run(steps, (GENTLE if gently else TUNING) * self._lr(), [aware])
-        return bake_(self.model) if is_quantize_aware(self.model) else aware.quantizers
+        self._run(steps, (GENTLE if gently else TUNING) * (self.rate or self._rate()), [aware])
+        found = bake_(self.model) if is_quantize_aware(self.model) else aware.quantizers
+        return {name: Quantizer(q.bits, q.step.cpu()) for name, q in found.items()}
 
-    def _lr(self) -> float:
+    def tune_towards(
+        self, share: float, quantizers: dict[str, Quantizer], steps: int, gently: bool
+    ) -> dict[str, Quantizer]:
+        """`fine_tune` at a price for bits, towards `share` of those that `quantizers` take, at most 1.2.
+
+        The steps begin where they take just these; how many bits a tensor has is free. The model is on the CPU then.
+        """
+        weights = {name: p.detach().cpu() for name, p in self.model.named_parameters()}
+        bits = estimated_bits((weights[name], q.step) for name, q in quantizers.items()).item()
+        share = min(share, MORE)
+        coarser = 2 ** ((1 - share) * bits / sum(w.numel() for w in weights.values()))  # twice the step: a bit less
+        wide = {name: _wide(weights[name], coarser * q.step) for name, q in quantizers.items()}
+        found = self.fine_tune(wide, steps, share * bits, gently)
+        weights = dict(self.model.cpu().named_parameters())
+        return {name: narrowest(weights[name], q) for name, q in found.items()}
+
+    def _rate(self) -> float:
         width = [p for p in self.model.parameters() if p.dim() == 2][-1].shape[1]
         return min(LR / width, HIGHEST_LR)
 
-    def _run(self, steps: int, lr: float, cbs: list[Callback]) -> float:
-        """The mean squared error in the end; NaN after Ctrl-C."""
-        learn, epochs = self._learner(steps)
-        counter = _Steps()
+    def _run(self, steps: int, lr: float, cbs: list[Callback]) -> float | None:
+        """The mean squared error in the end, infinity for NaN; None if Ctrl-C or a callback ended the fit early."""
+        counter, learn = _Steps(), None
         try:
+            learn, epochs = self._learner(steps)
             with nullcontext() if self.progress else learn.no_bar(), learn.no_logging():
                 learn.fit_one_cycle(epochs, lr, cbs=[*cbs, *self.cbs, counter])
         except KeyboardInterrupt:
             self.interrupted = True
         self.steps += counter.steps
-        return math.nan if self.interrupted else learn.recorder.values[-1][1]
+        if self.interrupted or len(learn.recorder.values) < epochs or len(learn.recorder.values[-1]) < 2:
+            return None
+        loss = learn.recorder.values[-1][1]
+        return loss if math.isfinite(loss) else math.inf
 
     def _learner(self, steps: int) -> tuple[PixelLearner, int]:
         """A learner, and the epochs that make about `steps` steps."""
@@ -101,3 +129,9 @@ class _Steps(Callback):
 
     def after_batch(self):
         self.steps += 1
+
+
+def _wide(weight: Tensor, step: Tensor) -> Quantizer:
+    """Of the most bits, with this step or the least one that cuts no weight."""
+    limit = Quantizer(BITS[-1], round_step(step)).limit
+    return Quantizer(BITS[-1], round_step(torch.maximum(step, 1.005 * weight.abs().max() / limit)))

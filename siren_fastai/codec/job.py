@@ -1,7 +1,6 @@
 """One picture on its way to a file of a given size: the network, its training, its bits."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,8 +15,7 @@ from siren_fastai.codec.encoded import Denoise, Labels
 from siren_fastai.codec.fit import Training
 from siren_fastai.codec.format import write
 from siren_fastai.codec.labels import encode_labels
-from siren_fastai.codec.quantize import BITS, Quantizer, fit_quantizer, narrowest, round_step
-from siren_fastai.codec.rate import estimated_bits
+from siren_fastai.codec.quantize import fit_quantizer
 from siren_fastai.codec.shape import dims_for, least_bytes, steps_for
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
@@ -80,39 +78,33 @@ class Job:
         return write(encoded_of(self.model, size, self.quantizers, self.offset, self.labels, smoothing))
 
     def _quantize(self, training: Training, n_bytes: float, spare: float, report: dict) -> bytes:
-        """Choose bits, train on at a price for bits, write; anew with fewer bits if the file is too large."""
-        error, budget = self._error(), 8 * spare
-        for i in range(2 * ROUNDS):
-            if i == 0 or i >= ROUNDS or training.interrupted:
-                self._round(training, error, budget)
-            data = self.write()
-            if i == 0:
-                report["psnr_untuned"] = self._psnr_of(data)
-            if not training.interrupted and i < ROUNDS:
-                self._tune(training, CLOSE * n_bytes / len(data), again=i > 0)
-                data = self.write()
-            if len(data) <= n_bytes:
+        """Choose bits, train on at a price for bits, again if the file is too large; at last with bits chosen anew."""
+        budget, data = 8 * spare, self._choose(training, 8 * spare)
+        report["psnr_untuned"] = self._psnr_of(data)
+        for i in range(ROUNDS):
+            if training.interrupted or (i and len(data) <= n_bytes):
                 break
-            budget *= CLOSE * n_bytes / len(data)
+            data = self._tune(training, CLOSE * n_bytes / len(data), again=i > 0)
+        while len(data) > n_bytes:
+            data = self._choose(training, budget)
+            budget *= CLOSE * min(1.0, n_bytes / len(data))
         return data
 
-    def _round(self, training: Training, error: Callable, budget: float) -> None:
+    def _choose(self, training: Training, budget: float) -> bytes:
+        """The file with bits for each tensor by rate and distortion, or with many if Ctrl-C ends their choice."""
         try:
-            self.quantizers = choose_quantizers(self.model, error, budget)
+            self.quantizers = choose_quantizers(self.model, self._error(), budget)
         except KeyboardInterrupt:
             training.interrupted = True
             self.quantizers = {name: fit_quantizer(p, HASTY) for name, p in self.model.named_parameters()}
+        return self.write()
 
-    def _tune(self, training: Training, share: float, again: bool) -> None:
-        """Train the quantised network towards `share` of its present bits."""
-        weights, steps = dict(training.model.named_parameters()), round((AGAIN if again else TUNE) * self.planned)
-        count = sum(p.numel() for p in weights.values())
-        bits = estimated_bits((weights[n].cpu().detach(), q.step) for n, q in self.quantizers.items()).item()
-        coarser = 2 ** ((1 - share) * bits / count)  # a bit less for each weight is a step twice as large
-        wide = {name: Quantizer(BITS[-1], round_step(coarser * q.step)) for name, q in self.quantizers.items()}
-        found = training.fine_tune(wide, max(1, steps), share * bits, gently=again)
-        self.model = training.model.cpu()
-        self.quantizers = {name: narrowest(weights[name], q) for name, q in found.items()}
+    def _tune(self, training: Training, share: float, again: bool) -> bytes:
+        """The file after training with quantised weights towards `share` of their present bits."""
+        steps = max(1, round((AGAIN if again else TUNE) * self.planned))
+        self.quantizers = training.tune_towards(share, self.quantizers, steps, gently=again)
+        self.model = training.model
+        return self.write()
 
     def _fit(self, training: Training) -> None:
         rounds = ROUNDS if self.clusters and self.clusters.by == "error" else 1

@@ -18,7 +18,9 @@ def estimated_bits(tensors: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
     Shapes: weight any but empty, step () or (rows, 1) as in `Quantizer`.
     """
-    pairs = [(w.reshape(len(w), -1) if step.dim() else w, step) for w, step in tensors]
-    sizes = torch.stack([(w / step).abs().mean() for w, step in pairs])
-    counts = sizes.new_tensor([w.numel() for w, _ in pairs])
-    return 0.5 * (counts * (1 + (2 * math.e * sizes).square()).log2()).sum()
+    total = torch.zeros(())
+    for weight, step in tensors:
+        rows = weight.reshape(len(weight), -1) if step.dim() else weight
+        size = (rows / step.to(rows.device)).abs().mean()
+        total = total.to(size) + 0.5 * weight.numel() * (1 + (2 * math.e * size).square()).log2()
+    return total

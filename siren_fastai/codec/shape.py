@@ -10,7 +10,7 @@ LAYERS = 6  # hidden, the first of twice the width of the others
 BITS = 5.2  # what a parameter takes in a file, about: the size of the network follows from it
 OVERHEAD = 60  # bytes of each network that are not symbols: steps and symbol models, about
 NARROWEST, WIDEST = 4, 512
-STEPS = 110  # of training for each hidden unit: a larger network has more to learn
+STEPS, MOST_STEPS = 110, 10_000  # of training, for each hidden unit: a larger network has more to learn
 LOW, HIGH = 0.02, 2.0  # bits per pixel of quality 1 and 100
 
 
@@ -39,8 +39,8 @@ def least_bytes(channels: int, inputs: int = 2, networks: int = 1, layers: int =
 
 
 def steps_for(dims: list[int]) -> int:
-    """The training steps that `compress` takes by default: 110 times the last hidden width."""
-    return STEPS * dims[-2]
+    """The training steps that `compress` takes by default: 110 times the last hidden width, at most 10 000."""
+    return min(MOST_STEPS, STEPS * dims[-2])
 
 
 def _dims(width: int, inputs: int, channels: int, layers: int) -> list[int]:

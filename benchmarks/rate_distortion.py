@@ -162,8 +162,8 @@ def figure_of(table: pd.DataFrame):
     axes = figure.axes[0]
     for name, curve in PUBLISHED.items():
         axes.plot(*zip(*curve, strict=True), ":", marker=".", linewidth=1, label=f"{name}, published, 24 pictures")
-    axes.set(xlim=(0.03, 1.2), ylim=(20, 36))
-    axes.legend(fontsize=7)
+    axes.set(xlim=(0.03, 1.2), ylim=(18, 36))
+    axes.legend(fontsize=7, loc="lower right")
     return figure
 
 

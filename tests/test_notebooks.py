@@ -17,7 +17,7 @@ SIZES = {
     "05_metric_history": ("size, epochs = 96, 15", "size, epochs = 32, 2"),
     "06_callbacks_elsewhere": ("hidden, epochs = [32, 16], 10", "hidden, epochs = [8, 4], 2"),
     "07_analysis": ("size, epochs, seeds = 128, (3, 5, 20), 3", "size, epochs, seeds = 24, (1, 2), 1"),
-    "08_compress": ("size, steps, rates = 192, 400, (0.35, 0.7, 1.4)", "size, steps, rates = 32, 10, (4.0, 5.0, 6.0)"),
+    "08_compress": ("size, steps, rates = 192, 500, (0.35, 0.7, 1.4)", "size, steps, rates = 32, 10, (4.0, 5.0, 6.0)"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")
 every_notebook = pytest.mark.parametrize("name", SIZES)

@@ -25,8 +25,7 @@ from siren_fastai.codec.encode import choose_quantizers, encoded_of, sample_erro
 from siren_fastai.codec.encoded import Network
 from siren_fastai.codec.fit import Training
 from siren_fastai.codec.format import write
-from siren_fastai.codec.quantize import BITS, Quantizer, fit_quantizer
-from siren_fastai.codec.rate import estimated_bits
+from siren_fastai.codec.quantize import BITS, fit_quantizer
 from siren_fastai.codec.shape import dims_for
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import to_uint8
@@ -43,17 +42,14 @@ def scored(image, model: nn.Module, quantizers) -> tuple[int, float]:
     return len(data), psnr(to_uint8(decompress(data)) / 255.0, to_uint8(image) / 255.0)
 
 
-def tuned(image, model: nn.Module, quantizers, steps: int, budget_bits: float | None = None) -> tuple[int, float]:
-    training = Training(copy.deepcopy(model), image, progress=False)
-    quantizers = training.fine_tune(quantizers, round(TUNE * steps), budget_bits)
+def tuned(image, model: nn.Module, quantizers, steps: int, priced: bool = False) -> tuple[int, float]:
+    """After fine-tuning with these quantisers; or at a price for bits, towards the bits that they take."""
+    training, steps = Training(copy.deepcopy(model), image, progress=False), round(TUNE * steps)
+    if priced:
+        quantizers = training.tune_towards(1.0, quantizers, steps, gently=False)
+    else:
+        quantizers = training.fine_tune(quantizers, steps)
     return scored(image, training.model.cpu(), quantizers)
-
-
-def priced(image, model: nn.Module, quantizers, steps: int) -> tuple[int, float]:
-    """Trained at a price for bits, towards the bits that these quantisers take: the steps alone are kept of them."""
-    weights = dict(model.named_parameters())
-    bits = estimated_bits((weights[name].detach(), q.step) for name, q in quantizers.items()).item()
-    return tuned(image, model, {name: Quantizer(BITS[-1], q.step) for name, q in quantizers.items()}, steps, bits)
 
 
 def one_seed(image, seed: int, steps: int) -> dict[tuple, tuple[int, float]]:
@@ -75,7 +71,7 @@ def one_seed(image, seed: int, steps: int) -> dict[tuple, tuple[int, float]]:
             quantizers = choose_quantizers(copy.deepcopy(model), error, 8 * found[bits, "rounded"][0] - 8 * 24)
             found[row, "rounded"] = scored(image, copy.deepcopy(model), quantizers)
             found[row, "fine-tuned"] = tuned(image, model, quantizers, steps)
-            found[row, "at a price"] = priced(image, model, quantizers, steps)
+            found[row, "at a price"] = tuned(image, model, quantizers, steps, priced=True)
     return found
 
 

@@ -65,7 +65,7 @@ def test_a_fit_learns_and_counts_its_steps(channels):
     [([0.0], 0), ([math.inf, 0.0], 1), ([5.0, math.inf, 4.0], 2), ([4.0, 5.0, math.inf], 0), ([9.0, None], 0)],
 )
 def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate_and_the_best_is_kept(losses, best, monkeypatch):
-    made, tried, left = training(), [], []
+    made, tried, left = training(rate=0.8), [], []
     start = copy.deepcopy(made.model.state_dict())
 
     def astray(self, steps, lr, cbs):
@@ -78,7 +78,7 @@ def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate_and_the_best_is_k
         return losses[len(tried) - 1]
 
     monkeypatch.setattr(Training, "_run", astray)
-    made.fit(100, lr=0.8)
+    made.fit(100)
     assert tried == [0.8, 0.4, 0.2][: len(losses)] and made.rate == tried[best] and made.steps == 100 * len(losses)
     assert all(torch.equal(p, left[best][n]) for n, p in made.model.state_dict().items())
     monkeypatch.undo()
@@ -90,14 +90,14 @@ def test_a_fit_that_goes_astray_begins_anew_with_half_the_rate_and_the_best_is_k
 
 @pytest.mark.parametrize("lr, anew", [(1e-2, False), (0.1, True)])
 def test_a_rate_that_is_much_too_high_is_found_out(lr, anew):
-    made = training((2, 32, 32, 32, 3))
-    made.fit(100, lr=lr)
+    made = training((2, 32, 32, 32, 3), rate=lr)
+    made.fit(100)
     assert (made.steps > 100) == anew
 
 
 def test_a_short_fit_is_not_begun_anew():
-    made = training()
-    made.fit(20, lr=1.0)
+    made = training(rate=1.0)
+    made.fit(20)
     assert made.steps == 20
 
 

@@ -8,9 +8,9 @@ from learners import picture
 from siren_fastai.codec import encode
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.decode import decompress
-from siren_fastai.codec.fit import Training, _wide
+from siren_fastai.codec.fit import Training
 from siren_fastai.codec.job import Job
-from siren_fastai.codec.quantize import Quantizer, dequantize, quantize, round_step
+from siren_fastai.codec.quantize import Quantizer, round_step
 from siren_fastai.quality import psnr
 
 
@@ -63,14 +63,3 @@ def test_a_flat_picture_is_met_without_beginning_anew():
     with no_random(0):
         data, report = Job(image, 150, "cpu", False).encode(600)
     assert len(data) <= 600 and psnr(decompress(data), image) > 40 and report["steps"] < 200
-
-
-@pytest.mark.parametrize("share", [1e-3, 0.5, 2.0])
-def test_no_weight_is_cut_however_fine_the_step_should_be(share):
-    torch.manual_seed(0)
-    weight = torch.randn(50, 20)
-    step = share * weight.abs().max() / 511
-    quantizer = _wide(weight, step)
-    assert quantizer.bits == 10 and quantizer.step >= 0.99 * step
-    error = (dequantize(quantize(weight, quantizer), quantizer) - weight).abs().max()
-    assert error <= 0.501 * quantizer.step

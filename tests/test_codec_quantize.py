@@ -12,6 +12,7 @@ from siren_fastai.codec.quantize import (
     narrowest,
     quantize,
     round_step,
+    widest,
 )
 
 HALF = torch.tensor(0.5)
@@ -44,6 +45,17 @@ def test_the_narrowest_quantizer_has_the_same_symbols(largest, bits):
     narrow = narrowest(weight, wide)
     assert narrow.bits == bits and narrow.step == wide.step
     assert torch.equal(quantize(weight, narrow), quantize(weight, wide))
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.5, 2.0])
+def test_no_weight_is_cut_however_fine_the_step_should_be(share):
+    torch.manual_seed(0)
+    weight = torch.randn(50, 20)
+    step = share * weight.abs().max() / 511
+    quantizer = widest(weight, step)
+    assert quantizer.bits == 10 and quantizer.step >= 0.99 * step
+    error = (dequantize(quantize(weight, quantizer), quantizer) - weight).abs().max()
+    assert error <= 0.501 * quantizer.step
 
 
 def test_the_rounded_step_is_the_nearest_bfloat16_and_never_zero_or_infinite():

@@ -53,9 +53,7 @@ def bake_(model: nn.Module) -> dict[str, Quantizer]:
 
 def release_(model: nn.Module) -> dict[str, Quantizer]:
     """End what `quantize_aware_` began, leaving the parameters as they are; returns the quantisers as learned."""
-    aware = _aware(model)
-    if aware is None:
-        raise ValueError("`model` is not quantisation-aware: quantize_aware_(model, quantizers) comes first")
+    aware = _checked(model)
     aware.uncover(model)
     for hooks in (model._forward_pre_hooks, model._forward_hooks, model._forward_hooks_always_called):
         for key in [k for k, hook in hooks.items() if getattr(hook, "__self__", None) is aware]:
@@ -73,15 +71,20 @@ def bits_of(model: nn.Module) -> Tensor:
 
     Raises: ValueError for a plain model.
     """
-    aware = _aware(model)
-    if aware is None:
-        raise ValueError("`model` is not quantisation-aware: quantize_aware_(model, quantizers) comes first")
+    aware = _checked(model)
     return estimated_bits((model.get_parameter(name), aware.step(name)) for name in aware.places)
 
 
 def _aware(model: nn.Module) -> "_Aware | None":
     hooks = [getattr(hook, "__self__", None) for hook in model._forward_pre_hooks.values()]
     return next((hook for hook in hooks if isinstance(hook, _Aware)), None)
+
+
+def _checked(model: nn.Module) -> "_Aware":
+    aware = _aware(model)
+    if aware is None:
+        raise ValueError("`model` is not quantisation-aware: quantize_aware_(model, quantizers) comes first")
+    return aware
 
 
 class _Aware:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.codec.aware import bake_, is_quantize_aware
-from siren_fastai.codec.quantize import BITS, Quantizer, narrowest, round_step
+from siren_fastai.codec.quantize import Quantizer, narrowest, widest
 from siren_fastai.codec.rate import estimated_bits
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import PixelLearner, siren_learner
@@ -33,6 +33,8 @@ class Training:
     """A network and the picture it learns; `fit` and `fine_tune` may be called again, and count their steps.
 
     values: (h, w, c) float32, in [0, 1], or their difference from `mean`.
+    rate: the learning rate of `fit`; None is 0.05 over the last hidden width, at most 2e-3, until a fit has set it.
+        Wider networks go astray at higher rates.
     `interrupted` becomes True when Ctrl-C ends a fit early: the network then keeps what it has learned.
     """
 
@@ -45,14 +47,13 @@ class Training:
     steps: int = 0
     interrupted: bool = False
 
-    def fit(self, steps: int, lr: float | None = None) -> None:
+    def fit(self, steps: int) -> None:
         """Train for about `steps` steps of one cycle of the learning rate, with SOAP.
 
-        lr: None is 0.05 over the last hidden width, at most 2e-3: wider networks go astray at higher rates. A fit of
-        100 steps or more that does, and ends hardly better than a flat picture, is begun anew with half the rate, twice
-        at most; the best one is kept, and `rate` is its rate. All their steps are counted.
+        A fit of 100 steps or more that goes astray, and ends hardly better than a flat picture, is begun anew with half
+        the rate, twice at most; the best one is kept, and `rate` is its rate. All their steps are counted.
         """
-        start, first = copy.deepcopy(self.model.state_dict()), self.rate or self._rate() if lr is None else lr
+        start, first = copy.deepcopy(self.model.state_dict()), self._rate()
         least = BETTER * (self.values.var((0, 1), correction=0).mean().item() + HALF_LEVEL**2)
         best, kept = math.inf, start
         for rate in (first, first / 2, first / 4):
@@ -73,7 +74,7 @@ class Training:
         steps are on the CPU.
         """
         aware = QuantizeAware(quantizers, budget_bits=budget_bits)
-        self._run(steps, (GENTLE if gently else TUNING) * (self.rate or self._rate()), [aware])
+        self._run(steps, (GENTLE if gently else TUNING) * self._rate(), [aware])
         found = bake_(self.model) if is_quantize_aware(self.model) else aware.quantizers
         return {name: Quantizer(q.bits, q.step.cpu()) for name, q in found.items()}
 
@@ -88,12 +89,14 @@ class Training:
         bits = estimated_bits((weights[name], q.step) for name, q in quantizers.items()).item()
         share = min(share, MORE)
         coarser = 2 ** ((1 - share) * bits / sum(w.numel() for w in weights.values()))  # twice the step: a bit less
-        wide = {name: _wide(weights[name], coarser * q.step) for name, q in quantizers.items()}
+        wide = {name: widest(weights[name], coarser * q.step) for name, q in quantizers.items()}
         found = self.fine_tune(wide, steps, share * bits, gently)
         weights = dict(self.model.cpu().named_parameters())
         return {name: narrowest(weights[name], q) for name, q in found.items()}
 
     def _rate(self) -> float:
+        if self.rate is not None:
+            return self.rate
         width = [p for p in self.model.parameters() if p.dim() == 2][-1].shape[1]
         return min(LR / width, HIGHEST_LR)
 
@@ -129,9 +132,3 @@ class _Steps(Callback):
 
     def after_batch(self):
         self.steps += 1
-
-
-def _wide(weight: Tensor, step: Tensor) -> Quantizer:
-    """Of the most bits, with this step or the least one that cuts no weight."""
-    limit = Quantizer(BITS[-1], round_step(step)).limit
-    return Quantizer(BITS[-1], round_step(torch.maximum(step, 1.005 * weight.abs().max() / limit)))

@@ -19,6 +19,7 @@ __all__ = [
     "narrowest",
     "quantize",
     "round_step",
+    "widest",
 ]
 
 BITS = range(2, 11)
@@ -103,6 +104,12 @@ def narrowest(weight: Tensor, quantizer: Quantizer) -> Quantizer:
     """The quantiser of the same step and the fewest bits that gives `weight` the same symbols."""
     largest = quantize(weight, quantizer).abs().max()
     return Quantizer(next(bits for bits in BITS if largest <= _limit(bits)), quantizer.step)
+
+
+def widest(weight: Tensor, step: Tensor) -> Quantizer:
+    """The quantiser of the most bits with this `step`, or with the least one that cuts no weight."""
+    most = BITS[-1]
+    return Quantizer(most, round_step(torch.maximum(step, 1.005 * weight.abs().max() / _limit(most))))
 
 
 def dequantize(symbols: Tensor, quantizer: Quantizer) -> Tensor:

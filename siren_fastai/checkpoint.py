@@ -176,7 +176,8 @@ def _unpack(tree, tensors: dict[str, Tensor]):
     ((kind, content),) = tree.items()
     if kind == "tensor":
         name, *order = content
-        return tensors[name].permute(sorted(range(len(order)), key=order.__getitem__))
+        tensor = tensors[name].clone()  # aligned as torch's own are: matrix products may sum otherwise in other places
+        return tensor.permute(sorted(range(len(order)), key=order.__getitem__))
     if kind == "tuple":
         return tuple(_unpack(item, tensors) for item in content)
     if kind != "dict":

@@ -81,6 +81,7 @@ def test_optimiser_tensors_keep_their_layout(tmp_path):
     again = load_checkpoint(save_checkpoint(checkpoint(optimizer=state), tmp_path / "a.safetensors")).optimizer
     for ours, theirs in zip(again, state, strict=True):
         assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
+        assert ours.data_ptr() % 64 == theirs.data_ptr() % 64  # products of tensors elsewhere differ in the last bits
 
 
 def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch):

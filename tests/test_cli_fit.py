@@ -265,9 +265,10 @@ def test_a_fit_that_was_interrupted_goes_on_to_the_same_weights(
     assert len(read_history(tmp_path / "run" / "history.txt")) == 3 and final(tmp_path, which="current").epoch == 3
     interrupt.stop()
     assert fit(tmp_path, "--resume", epochs=None) == 0
-    assert same(weights(tmp_path, "whole"), weights(tmp_path))
-    histories = [(tmp_path / name / "history.txt").read_text() for name in ("whole", "run")]
-    assert histories[0] == histories[1]
+    for whole, run in zip(weights(tmp_path, "whole").values(), weights(tmp_path).values(), strict=True):
+        torch.testing.assert_close(run, whole, atol=1e-6, rtol=1e-4)  # a product's last bits may differ
+    whole, run = (read_history(tmp_path / name / "history.txt").to_numpy() for name in ("whole", "run"))
+    np.testing.assert_allclose(run, whole, rtol=1e-4)
 
 
 def test_a_constant_schedule_can_be_made_longer(tmp_path, gray):

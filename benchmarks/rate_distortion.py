@@ -24,13 +24,13 @@ import pandas as pd
 import torch
 from report import report
 
-from siren_fastai.codec.curves import OURS, bits_at_psnr, rd_figure, savings, summary
-from siren_fastai.codec.decode import read_file
-from siren_fastai.codec.rd import points
+from siren_fastai.compare.curves import OURS, bits_at_psnr, rd_figure, savings, summary
+from siren_fastai.compare.sweep import points
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import load_image
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
+from siren_fastai.sirn.decode import read_file
 
 PUBLISHED = {  # mean bits per pixel and PSNR over Kodak, as their authors give them
     "COIN (arXiv:2103.03123)": [(0.0368, 22.41), (0.0736, 23.21), (0.1604, 24.64), (0.3074, 26.41), (0.6109, 28.41)],
@@ -43,7 +43,7 @@ JPEG_KODAK = [(0.141, 23.85), (0.256, 26.67), (0.359, 28.15), (0.449, 29.15)]  #
 LEVELS = (24.64, 25.65, 26.41, 27.15, 28.0, 28.43)
 DECODE = """
 import sys, time, json, torch
-from siren_fastai.codec.decode import decompress
+from siren_fastai.sirn.decode import decompress
 from siren_fastai.images import save_image
 decompress(sys.argv[1]); start = time.perf_counter(); image = decompress(sys.argv[1])
 seconds = time.perf_counter() - start; save_image(image, sys.argv[2])

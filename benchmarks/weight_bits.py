@@ -19,19 +19,20 @@ from fastai.torch_core import no_random
 from report import report
 from torch import nn
 
-from siren_fastai.codec.baselines import pillow_points
-from siren_fastai.codec.decode import decompress
-from siren_fastai.codec.encode import choose_quantizers, encoded_of, sample_error
-from siren_fastai.codec.encoded import Network
-from siren_fastai.codec.fit import Training
-from siren_fastai.codec.format import write
-from siren_fastai.codec.quantize import BITS, fit_quantizer
-from siren_fastai.codec.shape import dims_for
+from siren_fastai.classics import pillow_points
+from siren_fastai.codec.size import dims_for
+from siren_fastai.codec.training import Training
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import to_uint8
 from siren_fastai.learner import HIDDEN
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
+from siren_fastai.quantize.allocate import choose_quantizers, sample_error
+from siren_fastai.quantize.quantizers import BITS, fit_quantizer
+from siren_fastai.sirn.contents import Network
+from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.encode import encoded_of
+from siren_fastai.sirn.format import write
 
 TUNE = 0.5  # of the steps
 

@@ -15,7 +15,6 @@ from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, pack_labels, unpack_labels
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
-from siren_fastai.codec.decode import decompress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
@@ -28,6 +27,7 @@ from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, sire
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
 from siren_fastai.quality import bits_per_pixel, frequency_error, psnr, ssim
 from siren_fastai.render import render
+from siren_fastai.sirn.decode import decompress
 
 __all__ = [
     "OPTIMIZERS",

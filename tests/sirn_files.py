@@ -6,9 +6,9 @@ import zlib
 import numpy as np
 import torch
 
-from siren_fastai.codec.format import CodedTensor, Denoise, Encoded, Labels, Network
-from siren_fastai.codec.quantize import Quantizer, quantize, round_step
 from siren_fastai.models.siren import siren_model
+from siren_fastai.quantize.quantizers import Quantizer, quantize, round_step
+from siren_fastai.sirn.format import CodedTensor, Denoise, Encoded, Labels, Network
 
 __all__ = ["coded", "encoded", "labels", "network", "reseal"]
 

@@ -11,16 +11,17 @@ from cli_runs import levels_of, picture_file
 from PIL import Image
 from sirn_files import encoded, reseal
 
+from siren_fastai.classics import QUALITIES
 from siren_fastai.cli.declared import GROUPS
 from siren_fastai.cli.declared_codec import CLASSICS, CLUSTERS_BY, CLUSTERS_USE, DENOISERS
 from siren_fastai.cli.main import main
-from siren_fastai.codec import clusters, rd
-from siren_fastai.codec.baselines import QUALITIES
+from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
-from siren_fastai.codec.decode import decode, decompress
-from siren_fastai.codec.denoise import METHODS
-from siren_fastai.codec.format import parts, write
+from siren_fastai.compare import sweep as rd
 from siren_fastai.images import to_uint8
+from siren_fastai.sirn.decode import decode, decompress
+from siren_fastai.sirn.denoise import METHODS
+from siren_fastai.sirn.format import parts, write
 
 COMPRESSING = "siren_fastai.cli.compress.compress"
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from learners import picture
 
 from siren_fastai.codec.clusters import Clusters, cell_labels, reassign_
-from siren_fastai.codec.decode import ClusterNetworks
 from siren_fastai.coords import grid_coords
+from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.siren import siren_model
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from learners import picture
 
 from siren_fastai.codec import compress as module
-from siren_fastai.codec import encode
 from siren_fastai.codec.compress import Clusters, compress
-from siren_fastai.codec.decode import decompress, read_file
-from siren_fastai.codec.denoise import denoise
-from siren_fastai.codec.shape import bits_per_pixel_of
+from siren_fastai.codec.size import bits_per_pixel_of
 from siren_fastai.images import to_uint8
 from siren_fastai.quality import psnr, ssim
+from siren_fastai.quantize import allocate as encode
+from siren_fastai.sirn.decode import decompress, read_file
+from siren_fastai.sirn.denoise import denoise
 
 
 @pytest.fixture(autouse=True)

@@ -5,13 +5,13 @@ import torch
 from fastai.torch_core import no_random
 from learners import picture
 
-from siren_fastai.codec import encode
 from siren_fastai.codec.clusters import Clusters
-from siren_fastai.codec.decode import decompress
-from siren_fastai.codec.fit import Training
 from siren_fastai.codec.job import Job
-from siren_fastai.codec.quantize import Quantizer, round_step
+from siren_fastai.codec.training import Training
 from siren_fastai.quality import psnr
+from siren_fastai.quantize import allocate as encode
+from siren_fastai.quantize.quantizers import Quantizer, round_step
+from siren_fastai.sirn.decode import decompress
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from learners import pixel_learner, plain_learner, same, weights
 
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
-from siren_fastai.codec.aware import bake_
-from siren_fastai.codec.quantize import Quantizer, dequantize, fit_quantizer, quantize
-from siren_fastai.codec.rate import estimated_bits
 from siren_fastai.optimizers import OPTIMIZERS, ranger, soap
+from siren_fastai.quantize.aware import bake_
+from siren_fastai.quantize.quantizers import Quantizer, dequantize, fit_quantizer, quantize
+from siren_fastai.quantize.rate import estimated_bits
 
 
 def is_quantised(model, quantizers):

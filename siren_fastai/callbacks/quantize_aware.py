@@ -7,8 +7,8 @@ from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.optimizer import Lookahead, Optimizer
 from torch import nn
 
-from siren_fastai.codec.aware import bake_, bits_of, is_quantize_aware, quantize_aware_, release_
-from siren_fastai.codec.quantize import Quantizer, fit_quantizer
+from siren_fastai.quantize.aware import bake_, bits_of, is_quantize_aware, quantize_aware_, release_
+from siren_fastai.quantize.quantizers import Quantizer, fit_quantizer
 
 __all__ = ["QuantizeAware"]
 
@@ -23,7 +23,7 @@ class QuantizeAware(Callback):
     steps are then fitted as training begins. Steps are trained too unless `learn_steps=False`: the optimiser holds
     their parameters during the fit. Acts from a fit's first training batch on. After the fit `quantizers` holds what a
     file stores beside the symbols, by name, and a further fit goes on from these. `lr_find` leaves no trace.
-    budget_bits: what the symbols may take in all, about (`codec.rate.estimated_bits`). Bits then have a price in the
+    budget_bits: what the symbols may take in all, about (`quantize.rate.estimated_bits`). Bits then have a price in the
     loss that training descends, not in the one that is shown; it rises while they are too many and falls while they
     are too few, so that weights and steps settle near the budget. None: bits are free.
     Ctrl-C skips fastai's `after_fit`: then `bake_(learn.model)` quantises the weights as they are and returns their

@@ -8,9 +8,9 @@ from siren_fastai.cli.devices import device_of
 from siren_fastai.cli.errors import CommandError, as_usage
 from siren_fastai.cli.options import Chosen
 from siren_fastai.cli.pictures import available_memory
-from siren_fastai.codec.decode import decode
-from siren_fastai.codec.format import Encoded, Limits, read
 from siren_fastai.images import save_image
+from siren_fastai.sirn.decode import decode
+from siren_fastai.sirn.format import Encoded, Limits, read
 
 __all__ = ["run"]
 

@@ -5,9 +5,9 @@ import json
 from siren_fastai.cli.coded import read_coded
 from siren_fastai.cli.errors import as_usage
 from siren_fastai.cli.options import Chosen
-from siren_fastai.codec.encoded import Encoded, Network
-from siren_fastai.codec.format import Limits, parts, read
 from siren_fastai.quality import bits_per_pixel
+from siren_fastai.sirn.contents import Encoded, Network
+from siren_fastai.sirn.format import Limits, parts, read
 
 __all__ = ["run"]
 

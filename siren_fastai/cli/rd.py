@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from siren_fastai.classics import available_codecs
 from siren_fastai.cli.coded import check_output
 from siren_fastai.cli.devices import device_of
 from siren_fastai.cli.errors import INTERRUPTED, CommandError, as_usage
@@ -12,9 +13,8 @@ from siren_fastai.cli.options import Chosen
 from siren_fastai.cli.outputs import save_figure, save_json, strict
 from siren_fastai.cli.pictures import read_picture
 from siren_fastai.cli.progress import ProgressLine
-from siren_fastai.codec.baselines import available_codecs
-from siren_fastai.codec.curves import COLUMNS, OURS, rd_figure, savings, summary
-from siren_fastai.codec.rd import points
+from siren_fastai.compare.curves import COLUMNS, OURS, rd_figure, savings, summary
+from siren_fastai.compare.sweep import points
 from siren_fastai.files import replacing
 
 __all__ = ["run"]

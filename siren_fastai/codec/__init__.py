@@ -1,1 +1,1 @@
-"""The codec: a fitted network quantised, entropy-coded and written as one small file, and decoded from it."""
+"""An image to a small file: the size of the network, its training, its quantisation, the file."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from siren_fastai.clusters import kmeans_labels
-from siren_fastai.codec.decode import ClusterNetworks
 from siren_fastai.images import resize_image
+from siren_fastai.models.cluster_networks import ClusterNetworks
 
 __all__ = ["BASES", "Clusters", "cell_labels", "reassign_"]
 

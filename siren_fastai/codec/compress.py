@@ -10,13 +10,13 @@ from fastai.torch_core import no_random
 from torch import Tensor
 
 from siren_fastai.codec.clusters import Clusters
-from siren_fastai.codec.decode import decompress
-from siren_fastai.codec.denoise import METHODS, check_denoise, denoise
-from siren_fastai.codec.encoded import Denoise
 from siren_fastai.codec.job import Job
-from siren_fastai.codec.shape import bits_per_pixel_of
+from siren_fastai.codec.size import bits_per_pixel_of
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
+from siren_fastai.sirn.contents import Denoise
+from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.denoise import METHODS, check_denoise, denoise
 
 __all__ = ["Clusters", "Compressed", "compress"]
 
@@ -64,7 +64,7 @@ def compress(
         width, at most 10 000: some 2900 at 3 kB, 7000 at 17 kB. A tenth more for each round (of two at most) in which
         the file is too large, and 40 % more each time (two at most) that training goes astray.
     mean: train on the difference from the mean colour, which the file then stores.
-    denoise: smooth the decoded picture, by a method and strength of `codec.denoise`, or the best one ("auto": none if
+    denoise: smooth the decoded picture, by a method and strength of `sirn.denoise`, or the best one ("auto": none if
         none helps). clusters: labels as features, or a network for each cluster.
     cbs: further fastai callbacks for the fits.
 

@@ -9,20 +9,22 @@ from torch import Tensor, nn
 
 from siren_fastai.clusters import label_features
 from siren_fastai.codec.clusters import Clusters, cell_labels, reassign_
-from siren_fastai.codec.decode import ClusterNetworks, decompress
-from siren_fastai.codec.encode import choose_quantizers, encoded_of, sample_error
-from siren_fastai.codec.encoded import Denoise, Labels
-from siren_fastai.codec.fit import Training
-from siren_fastai.codec.format import write
-from siren_fastai.codec.labels import encode_labels
-from siren_fastai.codec.quantize import fit_quantizer
-from siren_fastai.codec.shape import dims_for, least_bytes, steps_for
+from siren_fastai.codec.size import dims_for, least_bytes, steps_for
+from siren_fastai.codec.training import Training
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
+from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
+from siren_fastai.quantize.allocate import choose_quantizers, sample_error
+from siren_fastai.quantize.quantizers import fit_quantizer
 from siren_fastai.render import render
+from siren_fastai.sirn.contents import Denoise, Labels
+from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.encode import encoded_of
+from siren_fastai.sirn.format import write
+from siren_fastai.sirn.labels import encode_labels
 
 __all__ = ["Job"]
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from siren_fastai.clusters import label_features
-from siren_fastai.codec.decode import decompress
-from siren_fastai.codec.format import CodedTensor, Denoise, Encoded, Labels, Network, write
-from siren_fastai.codec.quantize import fit_quantizer, quantize
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import to_uint8
 from siren_fastai.models.siren import siren_model
+from siren_fastai.quantize.quantizers import fit_quantizer, quantize
+from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.format import CodedTensor, Denoise, Encoded, Labels, Network, write
 
 FOLDER = Path(__file__).parent
 

@@ -1,0 +1,116 @@
+"""Rate-distortion sweeps: the same pictures as our files at several rates, and as JPEG, WebP and AVIF.
+
+Every point comes from real bytes: the size is that of the whole file, and the pixels are those that the file decodes
+to, in 8 bits. PSNR is over R, G and B together, each picture's own. `compare.curves` sums the points up and draws them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from siren_fastai.classics import QUALITIES, available_codecs, decode_classic, encode_classic
+from siren_fastai.codec.compress import compress
+from siren_fastai.compare.curves import COLUMNS, OURS
+from siren_fastai.files import replacing
+from siren_fastai.images import load_image, to_uint8
+from siren_fastai.quality import bits_per_pixel, psnr, ssim
+from siren_fastai.sirn.decode import decompress
+
+__all__ = ["points", "sweep"]
+
+
+def sweep(paths: Sequence[str | Path], rates: Sequence[float], **options) -> pd.DataFrame:
+    """The table of `points`, with the columns `COLUMNS`; the arguments are those of `points`."""
+    return pd.DataFrame(list(points(paths, rates, **options)), columns=list(COLUMNS))
+
+
+def points(
+    paths: Sequence[str | Path],
+    rates: Sequence[float],
+    codecs: Sequence[str] | None = None,
+    mode: str | None = None,
+    folder: str | Path | None = None,
+    say: Callable[[str], None] | None = None,
+    **options,
+) -> Iterator[dict]:
+    """One row (a dict with the keys `COLUMNS`) after the other: the classics of all pictures, then rate by rate ours.
+
+    `rates`: bits per pixel of our files, the `setting` of their rows; a classic's `setting` is its quality, from
+    `QUALITIES`. `codecs`: the classics; None all that Pillow has, () none. `mode`: that of `load_image`.
+    `folder`: our files are kept there, `<picture>_<rate>bpp.sirn`; None keeps none. `options` go to `compress`, such
+    as `steps` and `seed`. A rate that a picture is too small for is told to `say` and left out.
+    SSIM is NaN for pictures below 7x7 pixels. Encode and decode seconds are wall-clock, in this process.
+    Raises: ValueError at the first row for no pictures, two of one name, a rate that is not above 0, an unknown codec;
+    KeyboardInterrupt for a Ctrl-C, also one after which `compress` returns what it has.
+    """
+    paths, codecs = [Path(path) for path in paths], available_codecs() if codecs is None else tuple(codecs)
+    _check(paths, rates, codecs)
+    for path in paths if codecs else ():
+        levels = to_uint8(load_image(path, mode=mode))
+        for codec in codecs:
+            for quality in QUALITIES[codec]:
+                yield _classic(path.name, levels, codec, quality)
+    for rate in sorted(set(map(float, rates))):
+        for path in paths:
+            name = None if folder is None else Path(folder) / f"{path.stem}_{rate}bpp.sirn"
+            try:
+                yield _ours(path.name, to_uint8(load_image(path, mode=mode)), rate, name, options)
+            except ValueError as error:
+                if say is None:
+                    raise
+                say(f"{path.name} at {rate:g} bits per pixel is left out: {error}")
+
+
+def _check(paths: list[Path], rates: Sequence[float], codecs: tuple[str, ...]) -> None:
+    if not paths:
+        raise ValueError("`paths` must name at least one picture")
+    stems = [path.stem for path in paths]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise ValueError(f"`paths` must have names of their own, {twice!r} is there twice: rename one")
+    for rate in rates:
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"`rates` must be bits per pixel above 0, got {rate!r}")
+    for codec in codecs:
+        if codec not in available_codecs():
+            raise ValueError(f"`codecs` must be among {', '.join(available_codecs())}, got {codec!r}")
+
+
+def _classic(picture: str, levels: np.ndarray, codec: str, quality: int) -> dict:
+    began = time.perf_counter()
+    data = encode_classic(levels, codec, quality)
+    encoded = time.perf_counter()
+    decoded = decode_classic(data, levels.shape[-1])
+    times = encoded - began, time.perf_counter() - encoded
+    return _row(picture, codec, quality, len(data), decoded, levels, times)
+
+
+def _ours(picture: str, levels: np.ndarray, rate: float, path: Path | None, options: dict) -> dict:
+    began = time.perf_counter()
+    made = compress(torch.from_numpy(levels), bpp=rate, **options)
+    if made.report["interrupted"]:
+        raise KeyboardInterrupt  # what there is was not trained to its end: no point of a comparison
+    data, encoded = made.data, time.perf_counter()
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+        data, encoded = path.read_bytes(), time.perf_counter()
+    decoded = decompress(data)
+    times = encoded - began, time.perf_counter() - encoded
+    return _row(picture, OURS, rate, len(data), decoded, levels, times)
+
+
+def _row(
+    picture: str, codec: str, setting: float, n_bytes: int, decoded: Tensor, levels: np.ndarray, seconds: tuple
+) -> dict:
+    """What is measured of one file, on pixels of 8 bits."""
+    target, shown = (pixels.astype(np.float32) / 255 for pixels in (levels, to_uint8(decoded)))
+    similarity = ssim(shown, target) if min(levels.shape[:2]) >= 7 else float("nan")
+    bpp = bits_per_pixel(n_bytes, levels.shape)
+    values = (picture, codec, float(setting), n_bytes, bpp, psnr(shown, target), similarity, *seconds)
+    return dict(zip(COLUMNS, values, strict=True))

@@ -1,0 +1,81 @@
+"""From a `.sirn` file to its pixels: the networks rebuilt, rendered, the mean colour added, the denoiser applied.
+
+On one machine with one thread count a file always gives the same pixels, bit for bit. Other processors and thread
+counts sum in other orders: 8-bit pixels then differ by one grey level at most (tested for one thread against two).
+"""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.clusters import label_features
+from siren_fastai.images import add_mean
+from siren_fastai.models.cluster_networks import ClusterNetworks
+from siren_fastai.models.features import FeatureInput
+from siren_fastai.models.siren import siren_model
+from siren_fastai.render import CHUNK, render
+from siren_fastai.sirn.denoise import denoise
+from siren_fastai.sirn.format import MAGIC, Encoded, Limits, Network, read
+
+__all__ = ["decode", "decompress", "models_of", "read_file"]
+
+CHUNK_NUMBERS = 1 << 22  # of one layer, so that memory is bounded for wide networks too
+
+
+def decompress(data: bytes | str | os.PathLike, limits: Limits | None = None) -> Tensor:
+    """The picture in a file, given as its bytes or its path.
+
+    Shapes: (h, w, c) float32 in [0, 1].
+    Raises: FormatError, a ValueError, for what `read` refuses; OSError for a path that cannot be opened.
+    """
+    return decode(read_file(data, limits))
+
+
+def read_file(data: bytes | str | os.PathLike, limits: Limits | None = None) -> Encoded:
+    """What a file says, given as its bytes or its path; as `decompress`."""
+    if isinstance(data, (str, os.PathLike)):
+        with open(Path(data), "rb") as file:
+            head = file.read(len(MAGIC))  # a foreign file is not read to its end
+            data = head + (file.read((limits or Limits()).size) if head == MAGIC else b"")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"`data` must be bytes or a path, got {type(data).__name__}")
+    return read(data, limits)
+
+
+def decode(encoded: Encoded) -> Tensor:
+    """The picture that `encoded` stands for. Shapes: (h, w, c) float32 in [0, 1]."""
+    widest = max(max(network.dims) for network in encoded.networks)
+    chunk = max(1, min(CHUNK, CHUNK_NUMBERS // widest))
+    size = (encoded.height, encoded.width)
+    image = render(models_of(encoded), size, grid=encoded.grid, clamp=None, chunk=chunk)
+    if encoded.mean is not None:
+        image = add_mean(image, torch.tensor(encoded.mean))
+    image = image.clamp_(0, 1)
+    return denoise(image, encoded.denoise.method, encoded.denoise.strength) if encoded.denoise else image
+
+
+def models_of(encoded: Encoded) -> nn.Module:
+    """The network of the whole picture, which `render` samples at any size; mean colour and denoiser are not in it.
+
+    Shapes: (n, 2) coordinates in [-1, 1] -> (n, channels).
+    """
+    omegas, labels = (encoded.omega_0, encoded.hidden_omega_0), encoded.labels
+    models = [_siren(network, *omegas) for network in encoded.networks]
+    if labels is None:
+        return models[0]
+    if labels.use == "network":
+        return ClusterNetworks(models, torch.from_numpy(labels.map.astype("int64")))
+    kind = "onehot" if labels.use == "feature" else "scalar"
+    return FeatureInput(models[0], label_features(labels.map, labels.k, kind).view(*labels.map.shape, -1))
+
+
+def _siren(network: Network, omega_0: float, hidden_omega_0: float) -> nn.Sequential:
+    """The SIREN with the stored weights, made without drawing any random ones."""
+    with torch.device("meta"):
+        model = siren_model(network.dims, omega_0, hidden_omega_0)
+    names = list(model.state_dict())
+    weights = [tensor.weights() for tensor in network.tensors]
+    model.load_state_dict(dict(zip(names, weights, strict=True)), assign=True)
+    return model

@@ -1,4 +1,4 @@
-"""Seeds for every test, and matplotlib without windows or leftovers."""
+"""Fixed seeds for every test, property tests included, and matplotlib without windows or leftovers."""
 
 import random
 
@@ -7,8 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 matplotlib.use("Agg")
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -307,7 +307,7 @@ HELPERS = st.fixed_dictionaries(
 
 
 @given(st.integers(8, 20), st.integers(8, 20), st.sampled_from([1, 3]), st.sampled_from([20.0, 24.0]), HELPERS)
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 def test_any_small_picture_comes_back_within_its_bytes(height, width, channels, bpp, helpers):
     image = picture(height, width, channels)
     most = bpp * height * width / 8

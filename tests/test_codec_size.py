@@ -28,7 +28,7 @@ def test_parameters_are_those_of_the_network():
 
 
 @given(st.integers(200, 20_000), st.sampled_from([1, 3]), st.sampled_from([2, 6]), st.integers(1, 4))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_the_network_is_the_widest_that_fits(n_bytes, channels, inputs, networks):
     least = least_bytes(channels, inputs, networks)
     if n_bytes < least:

@@ -35,7 +35,7 @@ def draws(name, n=4096):
 
 
 @given(MODELS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frequencies_are_positive_symmetric_and_sum_to_two_to_the_24(model):
     table = model.frequencies()
     assert table.shape == (2 * model.limit + 1,) and table.min() >= 1 and table.sum() == 1 << 24
@@ -58,7 +58,7 @@ def test_the_coder_uses_exactly_these_frequencies(symbol):
 
 
 @given(st.lists(st.tuples(MODELS, st.integers(0, 40)), max_size=4), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_symbols_in_range_come_back(parts, seed):
     rng = np.random.default_rng(seed)
     parts = [(rng.integers(-m.limit, m.limit + 1, count).astype(np.int32), m) for m, count in parts]
@@ -123,7 +123,7 @@ def test_damaged_streams_are_errors():
 
 
 @given(st.binary(max_size=64), st.lists(st.tuples(st.integers(0, 50), MODELS), max_size=3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_bytes_either_decode_to_themselves_or_are_an_error(data, wanted):
     try:
         decoded = decode_symbols(data, wanted)

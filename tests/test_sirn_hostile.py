@@ -89,7 +89,7 @@ def test_every_byte_changed_with_a_checksum_that_fits(data):
 edits = st.tuples(st.sampled_from(["set", "insert", "delete"]), st.integers(0, 400), st.binary(min_size=1, max_size=4))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(st.sampled_from(FILES), st.lists(edits, min_size=1, max_size=4))
 def test_mutated_files_with_a_checksum_that_fits(data, changes):
     body = bytearray(data[:-4])
@@ -99,7 +99,7 @@ def test_mutated_files_with_a_checksum_that_fits(data, changes):
     survives(reseal(bytes(body) + bytes(4)))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(st.binary(max_size=80))
 @example(b"")
 @example(b"\x89SRN\x01")
@@ -113,7 +113,7 @@ pieces = st.one_of(numbers.map(varint), st.binary(max_size=6), st.sampled_from([
 sections = st.tuples(st.integers(0, 6), st.lists(pieces, max_size=8).map(b"".join))
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250)
 @given(st.lists(sections, max_size=5))
 def test_sections_of_invented_content(found):
     body = b"".join(bytes([tag]) + varint(len(text)) + text for tag, text in sorted(found))

@@ -12,7 +12,7 @@ from siren_fastai.sirn.labels import decode_labels, encode_labels
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 4, 7, 256]), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_label_map_comes_back(height, width, k, seed):
     labels = np.random.default_rng(seed).integers(0, k, (height, width))
     data = encode_labels(labels, k)

@@ -27,7 +27,6 @@ from siren_fastai.analysis.history import (
     describe,
     extremes,
     read_history,
-    standard_units,
     write_history,
 )
 from siren_fastai.analysis.report import NOTE_ON_BENFORD, Report
@@ -163,13 +162,17 @@ def test_extremes_find_maximum_middle_and_minimum():
 
 
 def test_the_notes_psnr_is_six_decibels_too_low():
-    for _, loss, psnr, _ in NOTE_ROWS:
+    for row in NOTE_ROWS:
+        _, loss, psnr, _ = row
         assert psnr == pytest.approx(-10 * math.log10(loss), abs=2e-4)
-        mse, standard = standard_units(loss)
-        assert mse == loss / 4 and standard == pytest.approx(psnr + 20 * math.log10(2), abs=2e-4)
-    assert standard_units(0.007003)[1] == pytest.approx(27.57, abs=0.005)
-    assert standard_units(0.288646)[1] == pytest.approx(11.417, abs=0.001)
-    assert standard_units(0.0) == (0.0, math.inf)
+        final = Report(history([row]), convention="note").to_dict()["history"]["final_standard"]
+        assert final["mse"] == loss / 4 and final["psnr"] == pytest.approx(psnr + 20 * math.log10(2), abs=2e-4)
+
+
+@pytest.mark.parametrize("loss, psnr", [(0.007003, 27.57), (0.288646, 11.417), (0.0, math.inf)])
+def test_a_loss_of_the_note_is_reported_in_standard_units(loss, psnr):
+    report = Report(history([(0, loss, 0.0, 0.0)]), convention="note").to_dict()
+    assert report["history"]["final_standard"]["psnr"] == pytest.approx(psnr, abs=0.005)
 
 
 # --- Benford

@@ -14,7 +14,7 @@ import pandas as pd
 
 from siren_fastai.files import replacing
 
-__all__ = ["COLUMNS", "METRICS", "describe", "extremes", "read_history", "standard_units", "write_history"]
+__all__ = ["COLUMNS", "METRICS", "describe", "extremes", "read_history", "write_history"]
 
 COLUMNS = ("Epoch", "train_loss(MSE)", "train_psnr (db)", "train_ssim")
 METRICS = COLUMNS[1:]
@@ -106,12 +106,3 @@ def extremes(history: pd.DataFrame, column: str) -> dict[str, tuple[int, float]]
         return {}
     chosen = {"max": rows[column].argmax(), "middle": (len(rows) - 1) // 2, "min": rows[column].argmin()}
     return {label: (int(rows["Epoch"].iloc[i]), float(rows[column].iloc[i])) for label, i in chosen.items()}
-
-
-def standard_units(loss: float) -> tuple[float, float]:
-    """(MSE, PSNR in dB) on [0, 1] data with range 1 for a `loss` that the note measured on [-1, 1] data with range 1.
-
-    MSE/4, and 6.02 dB more: `standard_units(0.007003)` is 0.00175 and 27.57 dB, where the note reads 21.55.
-    """
-    mse = loss / 4
-    return mse, math.inf if mse == 0 else -10 * math.log10(mse)

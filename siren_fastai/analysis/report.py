@@ -3,14 +3,14 @@
 Source: the note, which is the report of 2020 in franec94/My-Siren-Deep-Learning-Test.
 """
 
-import json
-import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from siren_fastai.analysis.benford import BenfordComparison
-from siren_fastai.analysis.history import METRICS, describe, extremes, standard_units
+from siren_fastai.analysis.history import METRICS, describe, extremes
+from siren_fastai.files import strict_json
+from siren_fastai.quality import convert_mse, psnr_from_mse
 
 __all__ = ["CONVENTIONS", "NOTE_ON_BENFORD", "Report"]
 
@@ -58,7 +58,7 @@ class Report:
 
     def to_json(self) -> str:
         """`to_dict` as strict JSON; numbers that JSON lacks become the strings "inf", "-inf" and "nan"."""
-        return json.dumps(_strict(self.to_dict()), indent=2, allow_nan=False)
+        return strict_json(self.to_dict())
 
     def to_markdown(self) -> str:
         """The report as a Markdown text, ending in a line feed."""
@@ -83,7 +83,8 @@ class Report:
             },
         }
         if self.convention == "note":
-            part["final_standard"] = dict(zip(("mse", "psnr"), standard_units(float(final[METRICS[0]])), strict=True))
+            mse = convert_mse(float(final[METRICS[0]]), "symmetric", "unit")
+            part["final_standard"] = {"mse": mse, "psnr": psnr_from_mse(mse)}
         return part
 
     def _benford(self) -> dict:
@@ -146,12 +147,3 @@ def _markdown(table: pd.DataFrame) -> list[str]:
     rows = [[cell(value) for value in row] for row in table.astype(object).itertuples(index=False)]
     marks = ["---"] * len(table.columns)
     return ["| " + " | ".join(row) + " |" for row in [[str(c) for c in table.columns], marks, *rows]]
-
-
-def _strict(value):
-    """`value` without the numbers that JSON lacks."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ from torch import Tensor
 from siren_fastai.checkpoint import Checkpoint
 from siren_fastai.images import to_uint8
 from siren_fastai.models.field import count_parameters
-from siren_fastai.quality import bits_per_pixel, mse, psnr, psnr_from_mse, ssim
+from siren_fastai.quality import bits_per_pixel, convert_mse, mse, psnr, psnr_from_mse, ssim
 
 __all__ = ["jpeg_of_equal_psnr", "metrics_of", "score"]
 
@@ -24,7 +24,7 @@ def score(prediction: Tensor, target: Tensor, convention: str = "standard") -> d
     if convention == "standard":
         kept = prediction.clamp(0, 1)
         return {"mse": mse(prediction, target), "psnr": psnr(prediction, target), "ssim": ssim(kept, target)}
-    error = 4 * mse(prediction, target)
+    error = convert_mse(mse(prediction, target), "unit", "symmetric")
     pair = [2 * picture.detach().cpu().double().numpy() - 1 for picture in (target, prediction)]
     with np.errstate(invalid="ignore", over="ignore"):
         similarity = float(structural_similarity(*pair, data_range=1.0, channel_axis=-1))

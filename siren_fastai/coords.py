@@ -67,18 +67,27 @@ def region_axes(size: Sequence[int], region: Sequence[float] | None = None, grid
 
 
 def region_size(
-    shape: Sequence[int], region: Sequence[float] | None = None, shortest: int | None = None
-) -> tuple[int, ...]:
-    """How many samples each axis of `region` has, as dense as in a signal of `shape`, or evenly denser or sparser.
+    shape: Sequence[int],  # samples along each axis of the whole signal, without channels
+    region: Sequence[float] | None = None,  # the part to sample, as in `region_axes`; None is everything
+    size: int | Sequence[int] | None = None,  # None, an integer for the shorter side, or one length per axis
+) -> tuple[int, ...]:  # samples along each axis of the region
+    """Turn a `size` into one length per axis: the library's one rule for sizes.
 
-    shortest: samples along the region's shortest axis; None keeps the signal's own density. The other axes keep the
-    proportions, rounded, at least 1. `region` is that of `region_axes`.
-    Raises: ValueError for a bad `shape`, `region` or `shortest`.
+    None keeps the density of the signal. An integer is the length of the region's shorter side and keeps the
+    proportions, rounded, at least 1. A sequence is taken as it is. With more than two axes, an integer scales the last
+    two, which are rows and columns; the leading axes, such as a video's time, keep the density of the signal.
+    Raises: ValueError for a `size` of the wrong length or with anything but integers of at least 1, or a bad `shape` or
+    `region`.
     """
     sides = _checked_shape(shape)
     spans = [n * (b - a) / 2 for n, a, b in zip(sides, *_checked_region(region, len(sides)), strict=True)]
-    scale = 1.0 if shortest is None else _checked_shape((shortest,))[0] / min(spans)
-    return tuple(max(1, round(span * scale)) for span in spans)
+    size = _checked_size(size, len(sides))
+    if isinstance(size, tuple):
+        return size
+    if size is not None:
+        shorter = min(spans[-2:])
+        spans = [*spans[:-2], *[span * size / shorter for span in spans[-2:]]]
+    return tuple(max(1, round(span)) for span in spans)
 
 
 def random_positions(
@@ -234,6 +243,15 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
     if not sides or not all(_is_int(n) and n >= 1 for n in sides):
         raise ValueError(f"sizes must be integers of at least 1, one for each axis, got {shape!r}")
     return tuple(operator.index(n) for n in sides)
+
+
+def _checked_size(size: int | Sequence[int] | None, d: int) -> int | tuple[int, ...] | None:
+    sides = tuple(size) if isinstance(size, (Sequence, np.ndarray)) else None
+    lengths = sides if sides is not None else () if size is None else (size,)
+    if not all(_is_int(n) and n >= 1 for n in lengths) or (sides is not None and len(sides) != d):
+        axes = {1: "(length,)", 2: "(height, width)"}.get(d, f"one length for each of the {d} axes")
+        raise ValueError(f"`size` must be an integer of at least 1 or {axes}, got {size!r}")
+    return size if size is None else operator.index(size) if sides is None else tuple(map(operator.index, sides))
 
 
 def _checked_region(region: Sequence[float] | None, d: int) -> tuple[list[float], list[float]]:

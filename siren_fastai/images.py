@@ -4,9 +4,7 @@ A picture is a float32 tensor (height, width, channels) with values in [0, 1].
 Gray is ITU-R BT.601 luma (.299, .587, .114), as in JPEG and in Pillow's mode "L".
 """
 
-import operator
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from siren_fastai.coords import region_size
 from siren_fastai.files import replacing
 
 __all__ = [
@@ -53,7 +52,7 @@ def load_image(
     """
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {MODES}, got {mode!r}")
-    size = _checked_size(size)
+    region_size((1, 1), size=size)  # a bad size is refused before the file is read
     if isinstance(source, (str, os.PathLike)):
         with Image.open(source) as picture:
             image = _unit_range(_pillow_array(picture))
@@ -76,12 +75,9 @@ def resize_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     Shapes: (h, w, c) in [0, 1] -> (height, width, c) in [0, 1].
     Raises: ValueError for a picture that is not (h, w, c) or a bad `size`; TypeError unless floating point.
     """
-    size = _checked_size(size)
     _check_picture(image)
-    height, width = image.shape[:2]
-    if isinstance(size, int):
-        size = tuple(max(1, round(side * size / min(height, width))) for side in (height, width))
-    if size == (height, width):
+    size = region_size(image.shape[:2], size=size)
+    if size == image.shape[:2]:
         return image
     planes = image.permute(2, 0, 1)[None]
     resized = F.interpolate(planes, size=size, mode="bilinear", align_corners=False, antialias=True)
@@ -240,17 +236,6 @@ def _in_mode(image: Tensor, mode: str) -> Tensor:
     if mode == "rgb" and image.shape[2] == 1:
         image = image.repeat(1, 1, 3)
     return image.clamp(0, 1)
-
-
-def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
-    if size is None:
-        return None
-    exact = isinstance(size, Sequence)
-    sides = tuple(size) if exact else (size,)
-    is_whole = all(hasattr(n, "__index__") and not isinstance(n, (bool, Tensor)) and n >= 1 for n in sides)
-    if not is_whole or len(sides) != (2 if exact else 1):
-        raise ValueError(f"`size` must be an int of at least 1 or (height, width), got {size!r}")
-    return tuple(operator.index(n) for n in sides) if exact else operator.index(size)
 
 
 def _check_picture(image: Tensor) -> None:

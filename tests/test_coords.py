@@ -250,24 +250,49 @@ def test_arguments_that_do_not_fit_together_are_refused_with_their_shapes():
 
 
 @pytest.mark.parametrize(
-    "shape, region, shortest, expected",
+    "shape, region, size, expected",
     [
         ((40, 20), None, None, (40, 20)),
         ((40, 20), None, 10, (20, 10)),
+        ((40, 20), None, np.int64(10), (20, 10)),
         ((40, 20), (-1, -1, 0, 1), None, (20, 20)),
         ((40, 20), (-0.5, -1, 0, 0), 7, (7, 7)),
         ((40, 20), (-0.25, -1, 0, 1), 10, (10, 40)),
+        ((40, 20), (-0.25, -1, 0, 1), (3, 5), (3, 5)),
+        ((40, 20), None, [3, 5], (3, 5)),
+        ((40, 20), None, np.array([3, 5]), (3, 5)),
         ((8,), (0, 0.1), None, (1,)),
-        ((8, 4, 2), (-1, -1, -1, 0, 1, 1), 3, (6, 6, 3)),
+        ((8,), None, 20, (20,)),
+        ((8,), (0, 1), 20, (20,)),
+        ((8, 4, 2), None, (1, 2, 3), (1, 2, 3)),
     ],
 )
-def test_a_region_has_square_samples(shape, region, shortest, expected):
-    assert region_size(shape, region, shortest) == expected
+def test_sizes_of_a_region(shape, region, size, expected):
+    assert region_size(shape, region, size) == expected
 
 
 @pytest.mark.parametrize(
-    "region, shortest", [((0, 0, 1), None), ((0, 0, 0, 1), 4), (None, 0), (None, 2.5), (None, True)]
+    "region, expected",
+    [(None, (5, 16, 12)), ((0, -1, -1, 1, 1, 1), (2, 16, 12)), ((-1, -1, -1, 1, 0, 1), (5, 12, 18))],
 )
-def test_sizes_of_bad_regions_are_refused(region, shortest):
+def test_an_integer_size_leaves_the_time_of_a_video_alone(region, expected):
+    assert region_size((5, 80, 60), region, 12) == expected
+
+
+@pytest.mark.parametrize("size", [0, 2.5, True, "12", (3,), (3, 4, 5), (3, 0), (3, 4.0), (), torch.tensor(3)])
+def test_a_size_that_fits_no_image_is_refused(size):
+    with pytest.raises(ValueError, match=r"`size` must be an integer of at least 1 or \(height, width\), got"):
+        region_size((4, 4), None, size)
+
+
+def test_a_size_of_the_wrong_length_names_the_axes():
+    with pytest.raises(ValueError, match=r"or \(length,\), got \(3, 4\)"):
+        region_size((9,), size=(3, 4))
+    with pytest.raises(ValueError, match=r"each of the 3 axes, got \(3, 4\)"):
+        region_size((9, 9, 9), size=(3, 4))
+
+
+@pytest.mark.parametrize("shape, region", [((4, 4), (0, 0, 1)), ((4, 4), (0, 0, 0, 1)), ((4, 0), None)])
+def test_a_region_without_samples_has_no_size(shape, region):
     with pytest.raises(ValueError, match="`region`|sizes must be integers"):
-        region_size((4, 4), region, shortest)
+        region_size(shape, region, 4)

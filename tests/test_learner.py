@@ -124,7 +124,7 @@ def test_results_of_any_loader_stand_at_their_pixels(tmp_path, options):
 def test_a_whole_number_renders_the_proportions_of_the_data(tmp_path):
     learn = pixel_learner(tmp_path)  # 12 x 10
     assert learn.render(20).shape == (24, 20, 3) and learn.render((20, 20)).shape == (20, 20, 3)
-    with pytest.raises(ValueError, match="sizes must be integers of at least 1"):
+    with pytest.raises(ValueError, match="`size` must be an integer of at least 1"):
         learn.render(0)
 
 

@@ -16,7 +16,7 @@ from fastai.torch_core import set_seed
 from report import report
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.init import SCHEMES, Rule, apply_init_
+from siren_fastai.init import SCHEMES, Rule, apply_init_, center_output_
 from siren_fastai.learner import HIDDEN, fast_model, siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import muon, soap
@@ -60,7 +60,7 @@ def fit(image, seed: int, epochs: int, hidden=None, scheme=None, loader=None, le
     model = fast_model(dls)
     if hidden or scheme:
         model = apply_init_(siren_model([2, *(hidden or HIDDEN), dls.train_ds.n_channels]), scheme or "fast")
-        model[-1].bias.data.copy_(dls.train_ds.values.mean(0))
+        center_output_(model, dls.train_ds.values)
     learn = siren_learner(dls, model, metrics=[], **(learner or {}))
     clock = Clock(image, learn.render)
     with learn.no_bar(), learn.no_logging():

@@ -20,8 +20,8 @@ from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
-from siren_fastai.init import SCHEMES, apply_init_, describe_schemes
-from siren_fastai.learner import PixelLearner, siren_learner
+from siren_fastai.init import SCHEMES, apply_init_, center_output_, describe_schemes
+from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, siren_layer, siren_model, unfold_
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
@@ -58,9 +58,11 @@ __all__ = [
     "append_features",
     "apply_init_",
     "bits_per_pixel",
+    "center_output_",
     "compress",
     "decompress",
     "describe_schemes",
+    "fast_model",
     "fit_figure",
     "fold_",
     "freeze_",

@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "Scheme",
     "apply_init_",
+    "center_output_",
     "describe_schemes",
     "get_scheme",
 ]
@@ -282,3 +283,22 @@ def _describe(key: int | str, scheme: Scheme) -> dict[str, object]:
         "hidden_omega_0": scheme.hidden_omega_0 if scheme.hidden_omega_0 is not None else omega_0,
         "remark": scheme.remark,
     }
+
+
+@torch.no_grad()
+def center_output_(
+    model: nn.Module,  # changed in place; its last nn.Linear is taken as the output layer
+    values: Tensor,  # (..., c) the signal that it will learn
+) -> nn.Module:  # `model`
+    """Set the output layer's bias to the mean of `values`, so that a fit starts near the signal's mean colour.
+
+    Raises: ValueError if the output layer has no bias or another number of outputs than `values` has channels.
+    """
+    output = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
+    if output is None or output.bias is None or len(output.bias) != values.shape[-1]:
+        raise ValueError(
+            f"`model` must end in a linear layer with a bias and {values.shape[-1]} outputs, one per channel of "
+            f"`values`, got {output}"
+        )
+    output.bias.copy_(values.reshape(-1, values.shape[-1]).mean(0))
+    return model

@@ -1,5 +1,6 @@
 """`siren_learner`: a fastai Learner with the defaults that fit signals fast, and pictures in and out."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from siren_fastai.coords import region_size
 from siren_fastai.data import PixelDataset, PixelDL
-from siren_fastai.init import apply_init_
+from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import adam
@@ -106,13 +107,14 @@ class PixelLearner(Learner):
         return known[1][event_name]
 
 
-def fast_model(dls: DataLoaders) -> nn.Module:
-    """The default network for `dls`: a SIREN of three layers of 256, drawn by the "fast" scheme around the mean."""
+def fast_model(
+    dls: DataLoaders,  # of one signal; the network reads its coordinates and has its channels as outputs
+    hidden: Sequence[int] = HIDDEN,  # widths of the hidden layers
+) -> nn.Module:
+    """The default network for `dls`: a SIREN drawn by the "fast" scheme, whose output starts at the signal's mean."""
     data = dls.train_ds
-    model = apply_init_(siren_model([data.coords.shape[1], *HIDDEN, data.n_channels]), "fast")
-    with torch.no_grad():
-        model[-1].bias.copy_(data.values.mean(0))
-    return model
+    model = apply_init_(siren_model([data.coords.shape[1], *hidden, data.n_channels]), "fast")
+    return center_output_(model, data.values)
 
 
 def siren_learner(

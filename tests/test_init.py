@@ -19,6 +19,7 @@ from siren_fastai.init import (
     Rule,
     Scheme,
     apply_init_,
+    center_output_,
     describe_schemes,
     get_scheme,
 )
@@ -474,3 +475,18 @@ def test_a_ball_is_filled_evenly_in_every_direction(d):
     assert volume.max() <= 1 and volume.mean().item() == pytest.approx(0.5, abs=0.01)
     assert volume.std().item() == pytest.approx(12**-0.5, abs=0.01)
     assert rows.mean(0).abs().max() < 0.1 and (rows.T.cov() - torch.eye(d) * 25 / (d + 2)).abs().max() < 0.3
+
+
+def test_a_centred_network_starts_at_the_mean_colour():
+    values = torch.rand(7, 5, 3)
+    model = siren_model([2, 8, 3])
+    with torch.no_grad():
+        model[-1].weight.zero_()
+    assert center_output_(model, values) is model
+    torch.testing.assert_close(model(torch.rand(4, 2)), values.mean((0, 1)).expand(4, 3))
+
+
+@pytest.mark.parametrize("model", [siren_model([2, 8, 1]), nn.Linear(2, 3, bias=False), nn.ReLU()])
+def test_a_network_that_cannot_be_centred_says_what_it_lacks(model):
+    with pytest.raises(ValueError, match="must end in a linear layer with a bias and 3 outputs"):
+        center_output_(model, torch.rand(4, 3))

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.learner import siren_learner
+from siren_fastai.learner import fast_model, siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 
@@ -24,6 +24,14 @@ def test_a_default_fit_reconstructs_a_picture(tmp_path):
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(40)
     assert peak_signal_noise_ratio(picture(24, 20), learn.render().numpy(), data_range=1) > 30
+
+
+@pytest.mark.parametrize("hidden", [(256, 256, 256), (32, 16)])
+def test_the_fast_network_starts_at_the_mean_with_the_hidden_widths_asked_for(tmp_path, hidden):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    model = fast_model(dls, hidden)
+    assert [p.shape[0] for p in model.parameters() if p.dim() == 2] == [*hidden, 3]
+    torch.testing.assert_close(model[-1].bias.detach(), dls.train_ds.values.mean(0))
 
 
 @pytest.mark.parametrize("shape", [(64, 2), (8, 6, 3), (4, 5, 3, 1), (1, 1, 3)])

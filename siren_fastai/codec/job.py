@@ -13,6 +13,7 @@ from siren_fastai.codec.size import dims_for, least_bytes, steps_for
 from siren_fastai.codec.training import Training
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
+from siren_fastai.init import center_output_
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
@@ -147,9 +148,8 @@ class Job:
 
     def _network(self, dims: list[int]) -> nn.Module:
         nets = [siren_model(dims) for _ in range(self.clusters.k if self._several() else 1)]
-        start = self._values().mean((0, 1))
         for net in nets:
-            net[-1].bias.data.copy_(start)
+            center_output_(net, self._values())
         if self.labels is None:
             return nets[0]
         labels = torch.from_numpy(self.labels.map)

@@ -1,7 +1,5 @@
 """Train a network for the bits that it will be stored in."""
 
-import math
-
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.optimizer import Lookahead, Optimizer
@@ -9,40 +7,38 @@ from torch import nn
 
 from siren_fastai.quantize.aware import bake_, bits_of, is_quantize_aware, quantize_aware_, release_
 from siren_fastai.quantize.quantizers import Quantizer, fit_quantizer
+from siren_fastai.quantize.rate import RatePenalty
 
 __all__ = ["QuantizeAware"]
-
-FIRST, LEAST, DEAREST = 0.5, 1e-8, 1e3  # the first price of the budget, in losses; the least loss; the last price
-SLOWLY, AT_ONCE, EXCESS = 0.5, 200.0, 0.02  # exponents of the price for a share of bits beyond the budget, up to EXCESS
 
 
 class QuantizeAware(Callback):
     """Compute with quantised weights during a fit, and leave them quantised after it.
 
-    quantizers: a `Quantizer` for each parameter to quantise, by name; or a number of bits for every parameter, whose
-    steps are then fitted as training begins. Steps are trained too unless `learn_steps=False`: the optimiser holds
-    their parameters during the fit. Acts from a fit's first training batch on. After the fit `quantizers` holds what a
-    file stores beside the symbols, by name, and a further fit goes on from these. `lr_find` leaves no trace.
-    budget_bits: what the symbols may take in all, about (`quantize.rate.estimated_bits`). Bits then have a price in the
-    loss that training descends, not in the one that is shown; it rises while they are too many and falls while they
-    are too few, so that weights and steps settle near the budget. None: bits are free.
-    Ctrl-C skips fastai's `after_fit`: then `bake_(learn.model)` quantises the weights as they are and returns their
-    quantisers, or the next fit with this callback goes on. SaveModelCallback brings back unquantised weights after it.
-    Raises: ValueError for bits outside 2..10 or a budget that is not above 0 and finite, at once; for names or rows
-        that are not the network's, as it begins.
+    Acts from a fit's first training batch on. After the fit, `quantizers` holds by name what a file stores next to the
+    symbols, and a further fit continues from these. `lr_find` changes nothing.
+    With `budget_bits`, training descends the loss plus a rate penalty (`quantize.rate.RatePenalty`), so that weights
+    and step sizes settle near the budget; the loss that is shown has no penalty in it.
+    Ctrl-C skips fastai's `after_fit`: `bake_(learn.model)` then quantises the weights as they are and returns their
+    quantisers, or the next fit with this callback continues. SaveModelCallback restores unquantised weights.
+    Raises: ValueError for bits outside 2..10 or a budget that isn't above 0 and finite, at once; for names or rows
+        that the network doesn't have, as training begins.
     """
 
     order = TrainEvalCallback.order + 2  # the network is on its device, and ApplyInit has drawn it
 
     def __init__(
-        self, quantizers: dict[str, Quantizer] | int, learn_steps: bool = True, budget_bits: float | None = None
+        self,
+        quantizers: dict[str, Quantizer] | int,  # by parameter name; or bits for all, with steps fitted at the start
+        learn_steps: bool = True,  # train step sizes too: the optimiser holds their parameters during the fit
+        budget_bits: float | None = None,  # about what the symbols may take in all; None: no rate penalty
     ):
-        if budget_bits is not None and not 0 < budget_bits < math.inf:
-            raise ValueError(f"`budget_bits` must be above 0 and finite, got {budget_bits!r}")
+        if budget_bits is not None:
+            RatePenalty(budget_bits)  # or ValueError
         if not isinstance(quantizers, dict):
             Quantizer(quantizers, torch.ones(()))  # or ValueError
-        self.quantizers, self.learn_steps, self.aware, self.steps = quantizers, learn_steps, False, []
-        self.budget_bits, self.price, self.dearest = budget_bits, None, None
+        self.quantizers, self.learn_steps, self.budget_bits = quantizers, learn_steps, budget_bits
+        self.aware, self.steps, self.penalty = False, [], None
 
     def before_fit(self):
         if self.aware:  # a fit was interrupted
@@ -55,24 +51,12 @@ class QuantizeAware(Callback):
         if not isinstance(quantizers, dict):
             quantizers = {name: fit_quantizer(p, quantizers) for name, p in self.model.named_parameters()}
         self.steps, self.aware = quantize_aware_(self.model, quantizers, self.learn_steps), True
+        self.penalty = None if self.budget_bits is None else RatePenalty(self.budget_bits)
         _add_parameters(self.opt, self.steps)
 
     def after_loss(self):
-        if self.training and self.aware and self.budget_bits is not None:
-            self._charge()
-
-    def _charge(self):
-        """Add the bits at their price, which has a slow part, kept from step to step, and one for the moment."""
-        share = bits_of(self.model) / self.budget_bits
-        if self.price is None:
-            loss = self.loss_grad.detach()
-            if not loss.isfinite():
-                return
-            self.price = FIRST * loss.clamp(min=LEAST)
-            self.dearest = DEAREST * self.price
-        excess = (share.detach() - 1).clamp(-EXCESS, EXCESS)
-        self.learn.loss_grad = self.loss_grad + self.price * (AT_ONCE * excess).exp() * share
-        self.price = torch.minimum(self.dearest, self.price * (SLOWLY * excess).exp())
+        if self.training and self.aware and self.penalty is not None:
+            self.learn.loss_grad = self.penalty(self.loss_grad, bits_of(self.model))
 
     def after_fit(self):
         if self.aware:
@@ -82,14 +66,14 @@ class QuantizeAware(Callback):
 
     def _end(self, how) -> dict[str, Quantizer]:
         _remove_parameters(self.opt, self.steps)
-        self.aware, self.steps, self.price, self.dearest = False, [], None, None
+        self.aware, self.steps, self.penalty = False, [], None
         return how(self.model) if is_quantize_aware(self.model) else self.quantizers  # else baked by hand
 
 
 def _add_parameters(opt, parameters: list[nn.Parameter]) -> None:
-    """To the last group with vectors, where there is one: the other groups of Muon take matrices alone.
+    """Add to the last group with vectors, where there is one: the other groups of Muon accept matrices alone.
 
-    fastai makes the optimiser before any callback can act in a fit, and schedules have a value for each group of then.
+    fastai creates the optimiser before any callback can act in a fit, and schedules already have a value per group.
     """
     groups = list(opt.param_lists)
     vectors = [group for group in groups if any(p.dim() == 1 for p in group)]
@@ -113,6 +97,6 @@ def _remove_parameters(opt, parameters: list[nn.Parameter]) -> None:
 
 
 def _forget_slow_weights(opt) -> None:
-    """They belong to other weights, and to each parameter by its place."""
+    """Lookahead's slow copies are matched to parameters by position, which has changed."""
     if isinstance(opt, Lookahead):
         opt.slow_weights = None

@@ -15,6 +15,7 @@ import siren_fastai.all as public
 ROOT = Path(siren_fastai.__file__).parent
 LAYERS = {
     "core": (
+        "names",
         *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
         *("models", "quantize", "sirn", "analysis"),
     ),

@@ -11,9 +11,9 @@ from cli_runs import levels_of, picture_file
 from PIL import Image
 from sirn_files import encoded, reseal
 
+from siren_fastai import names
 from siren_fastai.classics import QUALITIES
-from siren_fastai.cli.declared import GROUPS
-from siren_fastai.cli.declared_codec import CLASSICS, CLUSTERS_BY, CLUSTERS_USE, DENOISERS
+from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.main import main
 from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
@@ -23,7 +23,7 @@ from siren_fastai.sirn.decode import decode, decompress
 from siren_fastai.sirn.denoise import METHODS
 from siren_fastai.sirn.format import parts, write
 
-COMPRESSING = "siren_fastai.cli.compress.compress"
+COMPRESSING = "siren_fastai.codec.compress.compress"
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def test_a_picture_to_a_file_and_back(rgb, tmp_path, capsys):
 
 
 def test_names_and_defaults_declared_without_importing_are_those_of_the_library():
-    assert DENOISERS == ("auto", *METHODS) and CLASSICS == tuple(QUALITIES)
-    assert (CLUSTERS_BY, CLUSTERS_USE) == (clusters.BASES, clusters.USES)
+    assert METHODS == names.DENOISERS and tuple(QUALITIES) == names.CLASSICS
+    assert (clusters.BASES, clusters.USES) == (names.CLUSTER_BASES, names.CLUSTER_USES)
     plain = clusters.Clusters(2)
-    text = {option.name: option.help for groups in GROUPS["compress"].values() for option in groups}
+    text = {option.name: option.help for option in COMMANDS["compress"].options}
     for name in ("by", "use", "cell"):
         assert f"(default: {getattr(plain, name)})" in text[f"clusters_{name}"]
     assert {"bpp", "psnr", "quality", "steps", "seed", "mean", "denoise", "clusters"} <= {
@@ -116,8 +116,8 @@ def test_options_reach_compress(rgb, tmp_path, untrained):
         ([], "exactly one of --bpp, --psnr and --quality, got none"),
         (["--bpp", "1", "--psnr", "30"], "got --bpp, --psnr"),
         (["--bpp", "0"], "must be a number above 0, got '0'"),
-        (["--quality", "101"], "must be a whole number from 1 to 100, got '101'"),
-        (["--quality", "0"], "must be a whole number of 1 or more, got '0'"),
+        (["--quality", "101"], "must be an integer from 1 to 100, got '101'"),
+        (["--quality", "0"], "must be an integer of 1 or more, got '0'"),
         (["--bpp", "1", "--denoise", "tv"], "--denoise tv needs --denoise_strength; --denoise auto chooses both"),
         (["--bpp", "1", "--denoise_strength", "1"], "--denoise_strength needs --denoise median"),
         (["--bpp", "1", "--denoise", "auto", "--denoise_strength", "1"], "needs --denoise median"),
@@ -135,7 +135,7 @@ def test_what_cannot_be_compressed_is_refused(rgb, tmp_path, untrained, refused,
 def test_pictures_that_are_none(tmp_path, refused):
     (tmp_path / "notes.png").write_text("no picture")
     output = tmp_path / "x.sirn"
-    assert "PICTURE: there is no file nowhere.png" in refused("compress", "nowhere.png", output, "--bpp", "1")
+    assert "IMAGE: there is no file nowhere.png" in refused("compress", "nowhere.png", output, "--bpp", "1")
     assert "not a picture that Pillow knows" in refused("compress", tmp_path / "notes.png", output, "--bpp", "1")
 
 
@@ -158,7 +158,7 @@ def test_ctrl_c_in_the_training_itself(rgb, tmp_path, refused, monkeypatch):
         if line.train_iter == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("siren_fastai.cli.progress.ProgressLine.after_batch", third_batch)
+    monkeypatch.setattr("siren_fastai.cli.terminal.ProgressLine.after_batch", third_batch)
     error = refused("compress", rgb, tmp_path / "x.sirn", "--bpp", "6", "--steps", "20", code=130)
     assert "the best so far is written" in error and decompress(tmp_path / "x.sirn").shape == (24, 32, 3)
 
@@ -289,12 +289,12 @@ def test_an_interrupted_rd_writes_what_it_has(folder, tmp_path, untrained, refus
 def test_rd_refuses_what_it_cannot_sweep(folder, tmp_path, untrained, refused):
     output = ["--output", tmp_path / "out"]
     assert "there is no folder nowhere" in refused("rd", "nowhere", "--bpp", "1", *output)
-    assert "--output is the folder of the pictures" in refused("rd", folder, "--bpp", "1", "--output", folder)
+    assert "--output is the folder of the images" in refused("rd", folder, "--bpp", "1", "--output", folder)
     assert "required: --bpp" in refused("rd", folder, *output)
     assert "must be a number above 0, got '-1'" in refused("rd", folder, "--bpp", "1", "-1", *output)
     assert "invalid choice: 'gif'" in refused("rd", folder, "--bpp", "1", "--codecs", "gif", *output)
     (tmp_path / "empty").mkdir()
-    assert "there are no pictures in" in refused("rd", tmp_path / "empty", "--bpp", "1", *output)
+    assert "there are no images in" in refused("rd", tmp_path / "empty", "--bpp", "1", *output)
     picture_file(folder / "a.bmp", 24, 32)
     assert "'a' is there twice" in refused("rd", folder, "--bpp", "1", *output)
     (folder / "z.png").write_text("no picture")

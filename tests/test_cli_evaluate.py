@@ -74,7 +74,7 @@ def test_render_at_any_size_and_region(run, tmp_path):
     "arguments, message",
     [
         (["--region", "1", "0", "0", "1"], "`region` must be"),
-        (["--size", "0", "5"], "must be a whole number of 1 or more"),
+        (["--size", "0", "5"], "must be an integer of 1 or more"),
         (["--size", "9000000", "9000000"], "GiB, and"),
         (["--device", "quantum"], "not available here"),
     ],
@@ -155,8 +155,8 @@ def test_analyze_refuses_what_is_no_history_or_no_raw_picture(run, tmp_path, cap
         ([history, *target], "give both --ground_truth and --prediction"),
         ([history, *target, "--prediction", screenshot], "the pictures must have one shape"),
         ([history, "--ground_truth", screenshot, "--prediction", screenshot], "alpha"),
-        ([history, *target, "--prediction", "none.png"], "there is no picture none.png"),
-        ([history, *target, "--prediction", str(tmp_path / "no.png")], "is not a picture that can be read"),
+        ([history, *target, "--prediction", "none.png"], "there is no image none.png"),
+        ([history, *target, "--prediction", str(tmp_path / "no.png")], "is not an image that can be read"),
     ):
         assert main(["analyze", *arguments]) == 2
         assert message in last_error(capsys, "analyze")

@@ -18,12 +18,12 @@ from skimage.metrics import structural_similarity
 
 from siren_fastai.analysis.history import read_history
 from siren_fastai.checkpoint import load_checkpoint
-from siren_fastai.cli.declared import MODEL_TYPES, OPTIMIZERS
 from siren_fastai.cli.main import main
-from siren_fastai.cli.progress import ProgressLine
+from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.models.siren import siren_model
+from siren_fastai.names import MODEL_KINDS, OPTIMIZER_NAMES
 
 OFFICIAL = ["--preset", "official", "--sidelength", "16"]
 
@@ -163,7 +163,7 @@ def test_colors(tmp_path, gray, color, channels):
 
 
 @pytest.mark.parametrize("n_out", [1, 3])
-@pytest.mark.parametrize("kind", MODEL_TYPES)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_model_type_trains_evaluates_and_reloads(tmp_path, kind, n_out, gray, rgb, monkeypatch):
     monkeypatch.setattr("siren_fastai.cli.outputs.save_figure", lambda figure, path: None)  # drawn elsewhere
     path = {1: gray, 3: rgb}[n_out]
@@ -180,7 +180,7 @@ def test_every_model_type_trains_evaluates_and_reloads(tmp_path, kind, n_out, gr
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--optimizer", name] for name in OPTIMIZERS] + [["--scheme", "33"], ["--omega_0", "10"]]
+    "arguments", [["--optimizer", name] for name in OPTIMIZER_NAMES] + [["--scheme", "33"], ["--omega_0", "10"]]
 )
 def test_optimisers_and_initialisations(tmp_path, gray, arguments):
     assert fit(tmp_path, "--image_filepath", gray, *TINY, *arguments) == 0
@@ -249,7 +249,7 @@ def interrupt(monkeypatch):
 
 
 CASES = [(schedule, "adam", 50) for schedule in ("one_cycle", "flat_cos", "constant")]
-CASES += [("one_cycle", name, 50) for name in OPTIMIZERS[1:]] + [("constant", "adam", 1000)]
+CASES += [("one_cycle", name, 50) for name in OPTIMIZER_NAMES[1:]] + [("constant", "adam", 1000)]
 
 
 @pytest.mark.parametrize("schedule, optimizer, bs", CASES)

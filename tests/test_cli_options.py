@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from siren_fastai.cli import declared
-from siren_fastai.cli.declared import GROUPS, NOTE, parser_of
+from siren_fastai import names
+from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.docs import page
 from siren_fastai.cli.errors import CommandError
-from siren_fastai.cli.main import COMMANDS, main
-from siren_fastai.cli.options import parse
+from siren_fastai.cli.main import main
+from siren_fastai.cli.parser import parse
 from siren_fastai.cli.presets import OFFICIAL, resolve
 from siren_fastai.init import SCHEMES
 from siren_fastai.learner import siren_learner
@@ -22,7 +22,7 @@ NAME = ["--experiment_name", "x"]
 
 
 def options(*arguments, environment=None):
-    return parse(parser_of("fit"), [*NAME, *arguments], environment or {})
+    return parse(COMMANDS["fit"], [*NAME, *arguments], environment or {})
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def config(tmp_path):
 def test_the_notes_options_are_all_there_by_their_names(capsys):
     names = "config_filepath evaluate y n show_graphics seed logging_root experiment_name image_filepath sidelength "
     names += "batch_size lr num_epochs epochs_til_ckpt steps_til_summary model_type checkpoint_path"
-    assert [option.name for option in NOTE] == names.split()
+    assert [option.name for option in COMMANDS["fit"].groups["options of the 2020 report"]] == names.split()
     with pytest.raises(SystemExit) as done:
         main(["fit", "--help"])
     text = capsys.readouterr().out
@@ -64,19 +64,45 @@ def test_the_fast_preset_has_the_librarys_defaults_and_options_win_over_presets(
     assert resolve(options("--preset", "official", "--lr", "0.5")).lr == 0.5
 
 
-@pytest.mark.parametrize("option", [o for groups in GROUPS["fit"].values() for o in groups if "_" in o.name])
-def test_both_spellings_are_one_option(option):
-    value = {"experiment_name": "x", "resize_mode": "crop", "model_type": "relu", "metric_convention": "note"}
-    value = value.get(option.name, "3" if option.type is not str else "f")
-    texts = [] if option.type is None else [value]
-    if option.name in ("config_filepath", "print_config"):
-        return
-    found = [options(f"--{name}", *texts) for name in (option.name, option.name.replace("_", "-"))]
+SPELLED = [
+    (command, option)
+    for command in COMMANDS.values()
+    for option in command.options
+    if "_" in option.name and not option.positional and option.name not in ("config_filepath", "print_config")
+]
+REQUIRED = {"fit": NAME, "evaluate": ["a"], "render": ["a", "b"], "analyze": ["a"], "compress": ["a", "b"]}
+
+
+def value_for(option):
+    """Arguments that are valid for `option`."""
+    if option.type is None:
+        return []
+    return [option.choices[-1] if option.choices else "text" if option.type is str else "3"]
+
+
+@pytest.mark.parametrize("command, option", SPELLED, ids=lambda value: value.name)
+def test_both_spellings_are_one_option(command, option):
+    required = [] if option.required else REQUIRED[command.name]
+    spellings = option.name, option.name.replace("_", "-")
+    found = [parse(command, [*required, f"--{name}", *value_for(option)], {}) for name in spellings]
     assert found[0] == found[1] and found[0].sources[option.name] == "command line"
+    assert found[0].values[option.name] != option.default
 
 
-def test_names_declared_without_importing_are_those_of_the_library():
-    assert set(declared.MODEL_TYPES) == set(FIELDS) and set(declared.OPTIMIZERS) == set(OPTIMIZERS)
+def test_both_spellings_of_the_config_files_option_read_it(config):
+    path = config("num_epochs=3")[1]
+    for name in ("-c", "--config_filepath", "--config-filepath"):
+        assert options(name, path).num_epochs == 3
+
+
+def test_both_spellings_of_print_config_print(capsys):
+    for name in ("--print_config", "--print-config"):
+        assert main(["fit", *NAME, name]) == 0
+        assert "experiment_name" in capsys.readouterr().out
+
+
+def test_the_names_to_choose_from_are_those_of_the_library():
+    assert names.MODEL_KINDS == FIELDS and names.OPTIMIZER_NAMES == tuple(OPTIMIZERS)
     assert "fast" in SCHEMES and OFFICIAL["model_type"] in FIELDS
 
 
@@ -119,7 +145,7 @@ def test_precedence_of_flags(config):
 
 def test_precedence_of_lists(config):
     def size(*arguments, environment=None):
-        return parse(parser_of("render"), ["a", "b.png", *arguments], environment or {})
+        return parse(COMMANDS["render"], ["a", "b.png", *arguments], environment or {})
 
     arguments = config("size=[4,5]\n")
     assert size().size is None and size(*arguments).size == [4, 5]
@@ -129,11 +155,10 @@ def test_precedence_of_lists(config):
 
 
 def test_the_required_name_may_come_from_the_config_file_or_the_environment(config):
-    parser = parser_of("fit")
-    assert parse(parser, config("experiment_name: out\n"), {}).experiment_name == "out"
-    assert parse(parser_of("fit"), [], {"SIREN_FASTAI_EXPERIMENT_NAME": "out"}).experiment_name == "out"
+    assert parse(COMMANDS["fit"], config("experiment_name: out\n"), {}).experiment_name == "out"
+    assert parse(COMMANDS["fit"], [], {"SIREN_FASTAI_EXPERIMENT_NAME": "out"}).experiment_name == "out"
     with pytest.raises(CommandError, match="required: --experiment_name"):
-        parse(parser_of("fit"), [], {})
+        parse(COMMANDS["fit"], [], {})
 
 
 def test_config_syntax(config):
@@ -158,7 +183,7 @@ def test_config_syntax(config):
         ("lr=1\nnum_epoch=3\n", "run.ini, line 2: unknown key 'num_epoch'; did you mean 'num_epochs'?"),
         ("qqqqqq=3\n", "run.ini, line 1: unknown key 'qqqqqq'; `--help` lists the options"),
         ("\nevaluate=maybe\n", "run.ini, line 2: evaluate: expected true or false, got 'maybe'"),
-        ("num_epochs=three\n", "run.ini, line 1: num_epochs: must be a whole number of 0 or more, got 'three'"),
+        ("num_epochs=three\n", "run.ini, line 1: num_epochs: must be an integer of 0 or more, got 'three'"),
         ("lr=-1\n", "run.ini, line 1: lr: must be a number above 0, got '-1'"),
         ("lr=\n", "run.ini, line 1: lr: must be a number above 0, got ''"),
         ("lr=[1,2]\n", "run.ini, line 1: lr: expected one value, got the list"),
@@ -188,11 +213,11 @@ def test_a_binary_or_missing_config_file_is_a_usage_error(tmp_path):
     [
         (["--lr", "zero"], "argument --lr: must be a number above 0, got 'zero'"),
         (["--lr", "nan"], "must be a number above 0, got 'nan'"),
-        (["--num_epochs", "1.5"], "must be a whole number of 0 or more, got '1.5'"),
-        (["--sidelength", "0"], "must be a whole number of 1 or more, got '0'"),
+        (["--num_epochs", "1.5"], "must be an integer of 0 or more, got '1.5'"),
+        (["--sidelength", "0"], "must be an integer of 1 or more, got '0'"),
         (["--model_type", "snake"], "invalid choice: 'snake'"),
         (["--num_epoch", "3"], "unrecognized arguments: --num_epoch 3"),
-        (["--seed", "-1"], "must be a whole number of 0 or more, got '-1'"),
+        (["--seed", "-1"], "must be an integer of 0 or more, got '-1'"),
     ],
 )
 def test_wrong_arguments_are_usage_errors(arguments, message):

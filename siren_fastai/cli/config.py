@@ -51,7 +51,7 @@ class CheckedConfigFile(DefaultConfigFileParser):
 
     def get_syntax_description(self) -> str:
         """The sentence on config files in `--help`."""
-        return "Config file syntax allows: key=value, key: value, flag=true, stuff=[a,b,c]."
+        return "Config file syntax allows: key=value, key: value, flag=true, list=[a,b,c]."
 
     def parse(self, stream) -> OrderedDict:
         """The items of the file. Raises: ConfigFileParserException that names the file and the line."""

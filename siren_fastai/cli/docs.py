@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from siren_fastai.cli.declared import ABOUTS, GROUPS, USAGES
-from siren_fastai.cli.main import COMMANDS
-from siren_fastai.cli.options import ENVIRONMENT, Option
+from siren_fastai.cli.commands import COMMANDS
+from siren_fastai.cli.options import Command, Option
+from siren_fastai.cli.parser import ENVIRONMENT
 from siren_fastai.files import replacing
 
 __all__ = ["main", "page"]
@@ -66,13 +66,13 @@ small for is told and left out; a mean is drawn if it is of all pictures. Ctrl-C
 
 def page() -> str:
     """The whole page, Markdown."""
-    return HEAD + "".join(_section(command) for command in COMMANDS) + FOOT
+    return HEAD + "".join(_section(command) for command in COMMANDS.values()) + FOOT
 
 
-def _section(command: str) -> str:
-    lines = ["", f"## {command}", "", ABOUTS[command], "", f"    {USAGES[command]}", ""]
-    for title, options in GROUPS[command].items():
-        lines += [f"### {command}: {title}", "", "| option | values | meaning |", "|---|---|---|"]
+def _section(command: Command) -> str:
+    lines = ["", f"## {command.name}", "", command.about, "", f"    siren-fastai {command.name} {command.usage}", ""]
+    for title, options in command.groups.items():
+        lines += [f"### {command.name}: {title}", "", "| option | values | meaning |", "|---|---|---|"]
         lines += [_row(option) for option in options] + [""]
     return "\n".join(lines)
 

@@ -14,10 +14,10 @@ from siren_fastai.cli.networks import build_network
 from siren_fastai.cli.options import Chosen
 from siren_fastai.cli.pictures import check_memory, fit_to, read_picture
 from siren_fastai.cli.presets import OFFICIAL_GRID, OFFICIAL_RANGE
-from siren_fastai.cli.progress import ProgressLine
 from siren_fastai.cli.recording import RecordFit
 from siren_fastai.cli.runs import prepare_folder
 from siren_fastai.cli.tensorboard import LogTensorBoard
+from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.files import replacing
 from siren_fastai.images import save_image

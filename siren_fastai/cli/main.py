@@ -1,28 +1,18 @@
-"""The entry point: finds the sub-command, and turns its errors into one line and an exit code.
+"""The entry point: finds the command, and turns its errors into one line and an exit code.
 
-Nothing heavy is imported before a sub-command really runs: help and usage errors come at once.
+Nothing heavy is imported before a command runs: help and usage errors appear at once.
 """
 
 import argparse
 import errno
 import sys
-from importlib import import_module
 
 from siren_fastai import __version__
+from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError
+from siren_fastai.cli.options import Command
 
-__all__ = ["COMMANDS", "main"]
-
-COMMANDS = {
-    "fit": "train a coordinate network on a picture",
-    "evaluate": "score a checkpoint against a picture",
-    "render": "draw a checkpoint at any size, whole or in part",
-    "analyze": "describe a training history and the leading digits of its pictures",
-    "compress": "write a picture as a small file",
-    "decompress": "write the picture that a compressed file holds",
-    "info": "tell what a compressed file holds, and where its bytes go",
-    "rd": "compare the compressed files of a folder of pictures with JPEG, WebP and AVIF",
-}
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,9 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         top.parse_args(arguments)  # --help, --version and unknown commands end here
         top.print_help()
         return 2
-    command, *rest = arguments
+    command = COMMANDS[arguments[0]]
     try:
-        return _run(command, rest)
+        return _run(command, arguments[1:])
     except CommandError as error:
         return _fail(command, error, error.code)
     except KeyboardInterrupt:
@@ -46,28 +36,27 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(command, _memory_message(error, command), FAILURE)
     except RuntimeError as error:
         if "memory" not in str(error):
-            raise  # a fault of ours, to be seen whole
+            raise  # a bug of ours: show the whole traceback
         return _fail(command, _memory_message(error, command), FAILURE)
 
 
-def _run(command: str, arguments: list[str]) -> int:
-    from siren_fastai.cli.declared import parser_of
-    from siren_fastai.cli.options import parse
+def _run(command: Command, arguments: list[str]) -> int:
+    from siren_fastai.cli.parser import parse
 
-    chosen = parse(parser_of(command), arguments)
-    if command == "fit":
-        chosen = import_module("siren_fastai.cli.presets").resolve(chosen)
+    chosen = parse(command, arguments)
+    if command.complete:
+        chosen = command.complete(chosen)
     if chosen.print_config:
         print(chosen.listing())
         return 0
-    return import_module(f"siren_fastai.cli.{command}").run(chosen)
+    return command.run(chosen)
 
 
 def _top_parser() -> argparse.ArgumentParser:
-    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    lines = [f"  {command.name:<10} {command.summary}" for command in COMMANDS.values()]
     parser = argparse.ArgumentParser(
         prog="siren-fastai",
-        description="Coordinate networks (SIREN and its kin) for pictures.\n\ncommands:\n" + "\n".join(lines),
+        description="Fit images with coordinate networks such as SIREN.\n\ncommands:\n" + "\n".join(lines),
         epilog="`siren-fastai COMMAND --help` lists a command's options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="siren-fastai COMMAND [options]",
@@ -77,26 +66,28 @@ def _top_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fail(command: str, message: object, code: int) -> int:
+def _fail(command: Command, message: object, code: int) -> int:
     sys.stdout.flush()
-    print(f"siren-fastai {command}: error: {message}", file=sys.stderr)
+    print(f"siren-fastai {command.name}: error: {message}", file=sys.stderr)
     return code
 
 
-def _memory_message(error: Exception, command: str) -> str:
-    hint = "; give a smaller --sidelength or --bs" if command == "fit" else ""
-    return f"out of memory ({str(error)[:200]}){hint}"
+def _memory_message(error: Exception, command: Command) -> str:
+    return _with_advice(f"out of memory ({str(error)[:200]})", command.advice.get("memory"))
 
 
-def _os_message(error: OSError, command: str) -> str:
+def _os_message(error: OSError, command: Command) -> str:
     """What the system refused, where, and what to do."""
-    fit = command == "fit"
-    again = "continue with --resume" if fit else "try again"
-    names = ", by --logging_root and --experiment_name" if fit else ""
-    hint = {
-        errno.ENOSPC: f"make room, then {again}; what was written before is whole",
-        errno.EACCES: f"choose a folder that you may write to{names}",
-        errno.EROFS: f"choose a folder that can be written to{names}",
-    }.get(error.errno, "")
+    again = command.advice.get("space", "try again")
+    folder = command.advice.get("folder", "")
+    advice = {
+        errno.ENOSPC: f"free some disk space, then {again}; files written before are complete",
+        errno.EACCES: f"choose a folder that you may write to{folder}",
+        errno.EROFS: f"choose a folder that can be written to{folder}",
+    }.get(error.errno)
     where = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{where}" + (f"; {hint}" if hint else "")
+    return _with_advice(f"{error.strerror or error}{where}", advice)
+
+
+def _with_advice(message: str, advice: str | None) -> str:
+    return f"{message}; {advice}" if advice else message

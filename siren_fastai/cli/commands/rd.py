@@ -1,30 +1,48 @@
-"""`siren-fastai rd`: bits and PSNR of a folder of pictures, compressed by us and by the classics."""
+"""`siren-fastai rd`: bits and PSNR of a folder of images, compressed by this library and by the classics."""
 
 from pathlib import Path
 
-import pandas as pd
-from PIL import Image
-
-from siren_fastai.classics import available_codecs
-from siren_fastai.cli.coded import check_output
-from siren_fastai.cli.devices import device_of
 from siren_fastai.cli.errors import INTERRUPTED, CommandError, as_usage
-from siren_fastai.cli.options import Chosen
-from siren_fastai.cli.outputs import save_figure, save_json, strict
-from siren_fastai.cli.pictures import read_picture
-from siren_fastai.cli.progress import ProgressLine
-from siren_fastai.compare.curves import COLUMNS, OURS, rd_figure, savings, summary
-from siren_fastai.compare.sweep import points
+from siren_fastai.cli.options import Chosen, Command, Option, positive
+from siren_fastai.cli.paths import check_output
+from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
 from siren_fastai.files import replacing
+from siren_fastai.names import CLASSICS
 
-__all__ = ["run"]
+__all__ = ["COMMAND"]
+
+OPTIONS = (
+    Option("folder", "the folder of the images; its subfolders are not read", metavar="FOLDER", positional=True),
+    CONFIG,
+    Option("output", "folder for rd.csv, rd.json, rd.png and files/ (required)", metavar="FOLDER", required=True),
+    OVERWRITE,
+    Option("bpp", "bits per pixel of the .sirn files (required)", positive, nargs="+", metavar="BPP", required=True),
+    Option(
+        "codecs",
+        "the classics to compare with (default: those of jpeg, webp and avif that Pillow has)",
+        choices=CLASSICS,
+        nargs="+",
+        metavar="CODEC",
+    ),
+    COLOR,
+    STEPS,
+    SEED,
+    DEVICE,
+    PRINT_CONFIG,
+)
 
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
-    device, paths = device_of(chosen.device), _pictures(chosen.folder)
+    from siren_fastai.cli.devices import device_of
+    from siren_fastai.cli.pictures import read_picture
+    from siren_fastai.cli.terminal import ProgressLine
+    from siren_fastai.compare.curves import OURS
+    from siren_fastai.compare.sweep import points
+
+    device, paths = device_of(chosen.device), _images(chosen.folder)
     for path in paths:
-        read_picture(str(path), chosen.color, option="FOLDER")  # a bad one is told now, not after hours
+        read_picture(str(path), chosen.color, option="FOLDER")  # report an unreadable one now, not after hours
     folder, codecs, mode = _output(chosen), _codecs(chosen), None if chosen.color == "auto" else chosen.color
     line, rows, interrupted = ProgressLine(), [], False
     options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False, "cbs": [line]}
@@ -33,43 +51,45 @@ def run(chosen: Chosen) -> int:
             for row in points(paths, chosen.bpp, codecs, mode, folder / "files", line.say, **options):
                 rows.append(row)
                 if row["codec"] == OURS:
-                    line.say(_told(row))
+                    line.say(_described(row))
                     _write_csv(rows, folder)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         line.clear()
     if rows:
-        _write(pd.DataFrame(rows, columns=list(COLUMNS)), folder, chosen)
+        _write(rows, folder, chosen)
     if interrupted:
         raise CommandError(f"interrupted; what was measured before is in {folder}", INTERRUPTED)
     return 0
 
 
-def _told(row: dict) -> str:
+def _described(row: dict) -> str:
     return (
         f"{row['picture']} at {row['setting']:g}: {row['bytes']:,} bytes, {row['bpp']:.4f} bits per pixel, "
         f"{row['psnr']:.2f} dB, {row['encode_s']:.1f} s"
     )
 
 
-def _pictures(folder: str) -> list[Path]:
-    """The files in `folder` whose suffix is a picture's. Raises: CommandError if there are none."""
+def _images(folder: str) -> list[Path]:
+    """The files in `folder` with the suffix of an image. Raises: CommandError if there are none."""
+    from PIL import Image
+
     if not Path(folder).is_dir():
         raise CommandError(f"there is no folder {folder}")
     suffixes = Image.registered_extensions()
     found = (path for path in Path(folder).iterdir() if path.suffix.lower() in suffixes and path.is_file())
     paths = sorted(path for path in found if not path.name.startswith("."))
     if not paths:
-        raise CommandError(f"there are no pictures in {folder}")
+        raise CommandError(f"there are no images in {folder}")
     return paths
 
 
 def _output(chosen: Chosen) -> Path:
-    """The folder to write to. Raises: CommandError if it holds a sweep, or the pictures."""
+    """The folder to write to. Raises: CommandError if it holds the results of another sweep, or the images."""
     folder = Path(chosen.output)
     if folder.exists() and folder.samefile(chosen.folder):
-        raise CommandError("--output is the folder of the pictures; choose another, as rd.png would be one of them")
+        raise CommandError("--output is the folder of the images; choose another, as rd.png would be one of them")
     for name in ("rd.csv", "rd.json", "rd.png"):
         check_output(str(folder / name), chosen.y)
     return folder
@@ -77,6 +97,8 @@ def _output(chosen: Chosen) -> Path:
 
 def _codecs(chosen: Chosen) -> tuple[str, ...]:
     """The classics. Raises: CommandError for one that Pillow lacks."""
+    from siren_fastai.classics import available_codecs
+
     lacking = [codec for codec in chosen.codecs or () if codec not in available_codecs()]
     if lacking:
         raise CommandError(f"--codecs: this Pillow cannot write {', '.join(lacking)}; leave it out, or update Pillow")
@@ -84,14 +106,24 @@ def _codecs(chosen: Chosen) -> tuple[str, ...]:
 
 
 def _write_csv(rows: list[dict], folder: Path) -> None:
+    import pandas as pd
+
+    from siren_fastai.compare.curves import COLUMNS
+
     with replacing(folder / "rd.csv") as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 
 
-def _write(table: pd.DataFrame, folder: Path, chosen: Chosen) -> None:
-    """The three files, and what they say in print."""
+def _write(rows: list[dict], folder: Path, chosen: Chosen) -> None:
+    """Write the table, the report and the figure, and print the means."""
+    import pandas as pd
+
+    from siren_fastai.cli.outputs import save_figure, save_json, strict
+    from siren_fastai.compare.curves import COLUMNS, rd_figure, savings, summary
+
+    _write_csv(rows, folder)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     means, saved = summary(table), savings(summary(table))
-    _write_csv(table.to_dict("records"), folder)
     settings = {name: chosen.values[name] for name in ("bpp", "steps", "seed", "color")}
     parts = {"points": table, "means": means, "at_equal_psnr": saved}
     tables = {name: [strict(row) for row in part.to_dict("records")] for name, part in parts.items()}
@@ -99,6 +131,16 @@ def _write(table: pd.DataFrame, folder: Path, chosen: Chosen) -> None:
     save_figure(rd_figure(table), folder / "rd.png")
     print(means.to_string(index=False, float_format="{:.4f}".format))
     if len(saved):
-        print("\nat equal PSNR, our bits less those of the classics:")
+        print("\nat equal PSNR, the bits per pixel of the classics, and the difference of .sirn from them in %:")
         print(saved.to_string(index=False, float_format="{:.4f}".format))
     print(f"\nSee {folder}: rd.csv, rd.json, rd.png, files/")
+
+
+COMMAND = Command(
+    name="rd",
+    summary="compare the compressed files of a folder of images with JPEG, WebP and AVIF",
+    about="Compress the images of a folder at several rates, and compare bits and PSNR with JPEG, WebP and AVIF.",
+    usage="FOLDER --output FOLDER --bpp BPP [BPP ...] [options]",
+    groups={"options": OPTIONS},
+    run=run,
+)

@@ -2,18 +2,20 @@
 
 import json
 
-from siren_fastai.cli.coded import read_coded
 from siren_fastai.cli.errors import as_usage
-from siren_fastai.cli.options import Chosen
-from siren_fastai.quality import bits_per_pixel
-from siren_fastai.sirn.contents import Encoded, Network
-from siren_fastai.sirn.format import Limits, parts, read
+from siren_fastai.cli.options import Chosen, Command, Option
+from siren_fastai.cli.paths import read_coded
+from siren_fastai.cli.shared import CONFIG, PRINT_CONFIG, SIRN_FILE
 
-__all__ = ["run"]
+__all__ = ["COMMAND"]
+
+OPTIONS = (SIRN_FILE, CONFIG, Option("json", "print it as JSON", None), PRINT_CONFIG)
 
 
 def run(chosen: Chosen) -> int:
     """Print a head line and a table of the parts, or with --json the same as JSON."""
+    from siren_fastai.sirn.format import Limits, parts, read
+
     data = read_coded(chosen.file, Limits().size)
     with as_usage(f"{chosen.file}: "):
         encoded, rows = read(data), parts(data)
@@ -30,15 +32,17 @@ def run(chosen: Chosen) -> int:
     return 0
 
 
-def _head(encoded: Encoded, n_bytes: int) -> dict:
-    height, width, channels = encoded.height, encoded.width, encoded.channels
+def _head(encoded, n_bytes: int) -> dict:
+    from siren_fastai.quality import bits_per_pixel
+    from siren_fastai.sirn.contents import Network
+
     return {
-        "height": height,
-        "width": width,
-        "channels": channels,
+        "height": encoded.height,
+        "width": encoded.width,
+        "channels": encoded.channels,
         "parameters": sum(Network.count(network.dims) for network in encoded.networks),
         "bytes": n_bytes,
-        "bits_per_pixel": bits_per_pixel(n_bytes, (height, width)),
+        "bits_per_pixel": bits_per_pixel(n_bytes, (encoded.height, encoded.width)),
     }
 
 
@@ -47,6 +51,16 @@ def _channels(count: int) -> str:
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> str:
-    """Columns of text: names and texts from the left, numbers from the right."""
+    """Columns of text: names and texts aligned left, numbers right."""
     name, size, share = (max(len(row[column]) for row in rows) for column in (0, 1, 2))
     return "\n".join(f"{a:<{name}}  {b:>{size}}  {c:>{share}}  {d}".rstrip() for a, b, c, d in rows)
+
+
+COMMAND = Command(
+    name="info",
+    summary="print what a compressed file holds, and where its bytes go",
+    about="Print what a compressed file holds, and where its bytes go.",
+    usage="FILE [options]",
+    groups={"options": OPTIONS},
+    run=run,
+)

@@ -1,4 +1,4 @@
-"""`siren-fastai fit`: train a coordinate network on a picture. The training is `siren_learner` and fastai's fits."""
+"""The training of `siren-fastai fit`: `siren_learner` and fastai's fits."""
 
 from fastai.callback.schedule import ParamScheduler, combined_cos
 
@@ -9,10 +9,10 @@ from siren_fastai.cli.options import Chosen
 from siren_fastai.cli.outputs import write_outputs
 from siren_fastai.cli.runs import resume_command
 
-__all__ = ["run", "train"]
+__all__ = ["run_fit", "train"]
 
 
-def run(chosen: Chosen) -> int:
+def run_fit(chosen: Chosen) -> int:
     """Fit as `chosen` says, whose presets are resolved; write everything; say where it is."""
     device = device_of(chosen.device)
     with deterministic(device):

@@ -1,37 +1,18 @@
-"""`siren-fastai evaluate`: score a checkpoint against a picture."""
+"""A checkpoint of the command line: opened, and compared with the image it was fitted to."""
 
-import json
 from pathlib import Path
 
 from torch import Tensor
 
 from siren_fastai.checkpoint import Checkpoint, load_checkpoint
-from siren_fastai.cli.devices import deterministic, device_of
 from siren_fastai.cli.errors import CommandError, as_usage
-from siren_fastai.cli.options import Chosen
-from siren_fastai.cli.outputs import describe_scores, save_figure, save_json, strict
+from siren_fastai.cli.outputs import describe_scores, save_figure, save_json
 from siren_fastai.cli.pictures import fit_to, read_picture
-from siren_fastai.cli.scores import metrics_of
 from siren_fastai.figures import show_pictures
 from siren_fastai.images import save_image
 from siren_fastai.quality import absolute_error
 
-__all__ = ["open_checkpoint", "run", "target_of"]
-
-
-def run(chosen: Chosen) -> int:
-    """Print the scores as JSON; with --output also write them, the prediction and a figure."""
-    device = device_of(chosen.device)
-    checkpoint = open_checkpoint(chosen.checkpoint)
-    target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
-    checkpoint.model.to(device)
-    with deterministic(device):
-        prediction = checkpoint.render()
-    metrics = metrics_of(checkpoint, prediction, target)
-    print(json.dumps(strict(metrics), indent=1, allow_nan=False))
-    if chosen.output:
-        _write(Path(chosen.output), metrics, prediction, target)
-    return 0
+__all__ = ["open_checkpoint", "target_of", "write_evaluation"]
 
 
 def open_checkpoint(path: str) -> Checkpoint:
@@ -60,7 +41,8 @@ def target_of(checkpoint: Checkpoint, path: str | None, resize_mode: str | None)
     return target
 
 
-def _write(folder: Path, metrics: dict, prediction: Tensor, target: Tensor) -> None:
+def write_evaluation(folder: Path, metrics: dict, prediction: Tensor, target: Tensor) -> None:
+    """Write the prediction, the metrics and a figure of both to `folder`."""
     save_image(prediction, folder / "predicted_image.png")
     save_json(metrics, folder / "metrics.json")
     error = absolute_error(prediction, target)

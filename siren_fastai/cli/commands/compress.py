@@ -1,0 +1,148 @@
+"""`siren-fastai compress`: an image to a small file."""
+
+from pathlib import Path
+
+from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage
+from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
+from siren_fastai.cli.paths import check_output
+from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
+from siren_fastai.files import replacing
+from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES, DENOISERS
+
+__all__ = ["COMMAND"]
+
+OPTIONS = (
+    Option("image", "the image to compress", metavar="IMAGE", positional=True),
+    Option("output", "the file to write, such as image.sirn", metavar="OUTPUT", positional=True),
+    CONFIG,
+    OVERWRITE,
+    COLOR,
+    STEPS,
+    SEED,
+    Option("report", "also write what was measured, as JSON", metavar="FILE"),
+    DEVICE,
+    PRINT_CONFIG,
+)
+TARGETS = (
+    Option("bpp", "bits per pixel of the whole file, at most", positive),
+    Option("psnr", "PSNR to reach, in dB over all channels, in as few bytes as possible", positive, metavar="DB"),
+    Option("quality", "from 1, the smallest file, to 100, the best", integer(1, 100), metavar="Q"),
+)
+HELPERS = (
+    Option("mean", "train on the image minus its mean colour, which is stored", None),
+    Option("denoise", "denoiser after decoding; auto tries all, and may choose none", choices=("auto", *DENOISERS)),
+    Option("denoise_strength", "of the denoiser; auto chooses it", positive),
+    Option("clusters", "divide the image into K clusters, whose map is stored", integer(1), metavar="K"),
+    Option(
+        "clusters_by",
+        "color: cells of similar colour; error: each cell to the network with the smallest error (default: color)",
+        choices=CLUSTER_BASES,
+    ),
+    Option(
+        "clusters_use",
+        "feature: the cluster is an input of one network; network: each has its own (default: feature)",
+        choices=CLUSTER_USES,
+    ),
+    Option("clusters_cell", "side of the map's cells in pixels (default: 16)", integer(1), metavar="N"),
+)
+
+
+def run(chosen: Chosen) -> int:
+    """Write the file and, if asked, the report; after Ctrl-C the best so far."""
+    from siren_fastai.cli.devices import device_of
+    from siren_fastai.cli.outputs import save_json
+    from siren_fastai.cli.pictures import read_picture
+    from siren_fastai.cli.terminal import ProgressLine
+    from siren_fastai.codec.compress import compress
+
+    options = {**_target(chosen), **_helpers(chosen), "steps": chosen.steps, "seed": chosen.seed}
+    device = device_of(chosen.device)
+    image = read_picture(chosen.image, chosen.color, option="IMAGE")
+    output = check_output(chosen.output, chosen.y, chosen.image)
+    report = chosen.report and check_output(chosen.report, chosen.y, chosen.image, chosen.output)
+    line = ProgressLine()
+    try:
+        with as_usage():
+            made = compress(image, device=device, progress=False, cbs=[line], **options)
+    finally:
+        line.clear()
+    with replacing(output) as temporary:
+        temporary.write_bytes(made.data)
+    if report:
+        save_json(made.report, report)
+    print(f"{output}: {_described(made.report, len(made.data))}", flush=True)
+    _check_finished(made.report, output)
+    return 0
+
+
+def _target(chosen: Chosen) -> dict:
+    """The one target. Raises: CommandError for none or several."""
+    names = [option.name for option in TARGETS]
+    given = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
+    if len(given) != 1:
+        named = ", ".join(f"--{name}" for name in given) or "none"
+        allowed = ", ".join(f"--{name}" for name in names[:-1]) + f" and --{names[-1]}"
+        raise CommandError(f"give exactly one of {allowed}, got {named}")
+    return given
+
+
+def _helpers(chosen: Chosen) -> dict:
+    """The optional helpers as `compress` takes them. Raises: CommandError for what does not go together."""
+    from siren_fastai.codec.clusters import Clusters
+
+    _check_together(chosen)
+    helpers = {"mean": chosen.mean, "denoise": chosen.denoise, "clusters": None}
+    if chosen.denoise_strength is not None:
+        helpers["denoise"] = (chosen.denoise, chosen.denoise_strength)
+    if chosen.clusters is not None:
+        details = {name: getattr(chosen, f"clusters_{name}") for name in ("by", "use", "cell")}
+        with as_usage():
+            helpers["clusters"] = Clusters(chosen.clusters, **{k: v for k, v in details.items() if v is not None})
+    return helpers
+
+
+def _check_together(chosen: Chosen) -> None:
+    with_strength = chosen.denoise_strength is not None
+    if chosen.denoise in (None, "auto") and with_strength:
+        raise CommandError("--denoise_strength needs --denoise median, bilateral, tv or nlm")
+    if chosen.denoise not in (None, "auto") and not with_strength:
+        raise CommandError(f"--denoise {chosen.denoise} needs --denoise_strength; --denoise auto chooses both")
+    for name in ("clusters_by", "clusters_use", "clusters_cell"):
+        if getattr(chosen, name) is not None and chosen.clusters is None:
+            raise CommandError(f"--{name} needs --clusters")
+
+
+def _described(report: dict, n_bytes: int) -> str:
+    similarity = "" if report["ssim"] is None else f", SSIM {report['ssim']:.4f}"
+    text = (
+        f"{n_bytes:,} bytes, {report['bpp']:.4f} bits per pixel, PSNR {report['psnr']:.2f} dB{similarity}, "
+        f"{report['steps']} steps in {report['seconds']:.1f} s"
+    )
+    if "psnr_before_denoising" in report:
+        method, strength = report["denoise"] or ("no denoiser helps", None)
+        named = method if strength is None else f"denoised by {method}, strength {strength:g}"
+        text += f"; {named}: {report['psnr_before_denoising']:.2f} dB without"
+    return text
+
+
+def _check_finished(report: dict, output: Path) -> None:
+    """Raises: CommandError for a file that is written, but not what was asked for."""
+    if report["interrupted"]:
+        raise CommandError(f"interrupted; the best so far is written to {output}", INTERRUPTED)
+    if not report.get("reached", True):
+        raise CommandError(
+            f"--psnr {report['target_psnr']:g} was not reached; the best, of {report['psnr']:.2f} dB, is written to "
+            f"{output}. More --steps may help",
+            FAILURE,
+        )
+
+
+COMMAND = Command(
+    name="compress",
+    summary="write an image as a small file",
+    about="Compress an image: a network is fitted to it, quantised, and written as one small file. Ctrl-C stops and "
+    "writes the best file so far.",
+    usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q) [options]",
+    groups={"options": OPTIONS, "target, exactly one": TARGETS, "helpers, off unless given": HELPERS},
+    run=run,
+)

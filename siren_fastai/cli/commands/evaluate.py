@@ -1,0 +1,52 @@
+"""`siren-fastai evaluate`: score a checkpoint against an image."""
+
+from siren_fastai.cli.options import Chosen, Command, Option
+from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, PRINT_CONFIG
+from siren_fastai.names import RESIZE_MODES
+
+__all__ = ["COMMAND"]
+
+OPTIONS = (
+    CHECKPOINT,
+    CONFIG,
+    Option("image_filepath", "image to compare with (default: the one it was fitted to)", metavar="FILE"),
+    Option("resize_mode", "how to bring it to the checkpoint's size (default: as in the fit)", choices=RESIZE_MODES),
+    Option(
+        "output", "folder for metrics.json, the prediction and an annotated figure (default: none)", metavar="FOLDER"
+    ),
+    DEVICE,
+    PRINT_CONFIG,
+)
+
+
+def run(chosen: Chosen) -> int:
+    """Print the scores as JSON; with --output also write them, the prediction and a figure."""
+    import json
+    from pathlib import Path
+
+    from siren_fastai.cli.checkpoints import open_checkpoint, target_of, write_evaluation
+    from siren_fastai.cli.devices import deterministic, device_of
+    from siren_fastai.cli.outputs import strict
+    from siren_fastai.cli.scores import metrics_of
+
+    device = device_of(chosen.device)
+    checkpoint = open_checkpoint(chosen.checkpoint)
+    target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
+    checkpoint.model.to(device)
+    with deterministic(device):
+        prediction = checkpoint.render()
+    metrics = metrics_of(checkpoint, prediction, target)
+    print(json.dumps(strict(metrics), indent=1, allow_nan=False))
+    if chosen.output:
+        write_evaluation(Path(chosen.output), metrics, prediction, target)
+    return 0
+
+
+COMMAND = Command(
+    name="evaluate",
+    summary="score a checkpoint against an image",
+    about="Score a checkpoint against an image: MSE, PSNR and SSIM in both conventions, and bits per pixel.",
+    usage="CHECKPOINT [options]",
+    groups={"options": OPTIONS},
+    run=run,
+)

@@ -1,0 +1,133 @@
+"""`siren-fastai fit`: train a coordinate network on an image.
+
+The first group of options has the names and meanings of the 2020 report, franec94/My-Siren-Deep-Learning-Test; hidden
+widths are options of their own.
+"""
+
+from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
+from siren_fastai.cli.shared import CONFIG, DEVICE, PRINT_CONFIG, SEED
+from siren_fastai.names import (
+    COLORS,
+    METRIC_CONVENTIONS,
+    MODEL_KINDS,
+    OPTIMIZER_NAMES,
+    PRESETS,
+    RESIZE_MODES,
+    SCHEDULES,
+)
+
+__all__ = ["COMMAND"]
+
+REPORT = (
+    CONFIG,
+    Option("evaluate", "after training, reload model_final and score it: metrics.json and a figure", None),
+    Option("y", "erase the contents of the output folder, without asking", None),
+    Option("n", "keep the contents of the output folder, and write to a new, numbered folder next to it", None),
+    Option("show_graphics", "save the figure of the metrics' history, and show it if there is a display", None),
+    SEED,
+    Option("logging_root", "folder of all experiments", default="./logs", metavar="FOLDER"),
+    Option(
+        "experiment_name",
+        "name of the output folder in --logging_root, or an absolute path (required)",
+        metavar="NAME",
+        required=True,
+    ),
+    Option("image_filepath", "image to fit (default: scikit-image's camera image, 512x512)", metavar="FILE"),
+    Option(
+        "sidelength",
+        "resize the image to SxS (default: its shorter side); see --resize_mode",
+        integer(1),
+        metavar="S",
+    ),
+    Option(
+        "batch_size",
+        "images per batch; there is only one, so this has no effect: see --bs",
+        integer(1),
+        1,
+        metavar="N",
+    ),
+    Option("lr", "learning rate (default: the library's; official: 1e-4)", positive),
+    Option("num_epochs", "epochs to train (default: the library's; official: 10000)", integer(0), metavar="N"),
+    Option("epochs_til_ckpt", "epochs between checkpoints, each with the history so far", integer(1), 25, metavar="N"),
+    Option(
+        "steps_til_summary", "steps between log lines, each with a fresh model_current", integer(1), 1000, metavar="N"
+    ),
+    Option(
+        "model_type",
+        "the network (default: the library's siren; official: sine, which is the same): " + ", ".join(MODEL_KINDS),
+        choices=MODEL_KINDS,
+        metavar="KIND",
+    ),
+    Option(
+        "checkpoint_path", "start from the network in this file; with --num_epochs 0 only evaluate it", metavar="FILE"
+    ),
+)
+FURTHER = (
+    Option(
+        "preset",
+        "fast: the library's defaults; official: the settings of the report and of the official code (Adam 1e-4, all "
+        "pixels in one batch, 3 hidden layers of 256, omega_0 30, gray, targets in [-1, 1])",
+        choices=PRESETS,
+        default="fast",
+    ),
+    Option("resume", "continue the experiment of that name where it stopped, with its own options", None),
+    Option(
+        "resize_mode",
+        "resize to a square by stretching or by cropping the centre, or keep the aspect ratio with S as the shorter "
+        "side (default: keep; official: stretch)",
+        choices=RESIZE_MODES,
+    ),
+    Option("color", "fit it as it is, as gray, or as RGB (default: auto; official: gray)", choices=COLORS),
+    Option("hidden_features", "width of the hidden layers (default: 256)", integer(1), metavar="N"),
+    Option("hidden_layers", "hidden-to-hidden layers (default: the library's; official: 3)", integer(0), metavar="N"),
+    Option("omega_0", "frequency factor of sines and wavelets (default: the published one, 30; wire 20)", positive),
+    Option("scheme", "initialisation of sine layers: a number from 1 to 38 or a name, such as siren or fast"),
+    Option(
+        "optimizer",
+        "(default: the library's; official: adam) " + ", ".join(OPTIMIZER_NAMES),
+        choices=OPTIMIZER_NAMES,
+        metavar="NAME",
+    ),
+    Option("schedule", "of the learning rate (default: one_cycle; official: constant)", choices=SCHEDULES),
+    Option("bs", "pixels per step (default: the library's; official: all)", integer(1), metavar="N"),
+    DEVICE,
+    Option(
+        "metric_convention",
+        "how MSE, PSNR and SSIM are computed: standard is values in [0, 1] with a data range of 1; note is the "
+        "report's, values in [-1, 1] with a data range of 1, whose PSNR is 6.02 dB lower",
+        choices=METRIC_CONVENTIONS,
+        default="standard",
+    ),
+    Option("tensorboard", "also log to TensorBoard, in summaries/; needs siren_fastai[tensorboard]", None),
+    PRINT_CONFIG,
+)
+
+
+def complete(chosen: Chosen) -> Chosen:
+    """Fill what the user left open: from the preset, or with --resume from the experiment."""
+    from siren_fastai.cli.presets import resolve
+
+    return resolve(chosen)
+
+
+def run(chosen: Chosen) -> int:
+    """Fit as `chosen` says, write everything, and print where it is."""
+    from siren_fastai.cli.training import run_fit
+
+    return run_fit(chosen)
+
+
+COMMAND = Command(
+    name="fit",
+    summary="train a coordinate network on an image",
+    about="Train a coordinate network on an image; checkpoints, history and images go to one folder.",
+    usage="--experiment_name NAME [options]",
+    groups={"options of the 2020 report": REPORT, "further options": FURTHER},
+    run=run,
+    complete=complete,
+    advice={
+        "memory": "give a smaller --sidelength or --bs",
+        "space": "continue with --resume",
+        "folder": ", by --logging_root and --experiment_name",
+    },
+)

@@ -1,0 +1,120 @@
+"""A command's parser: both spellings, environment, config file, and where each value came from.
+
+Precedence: command line > environment (SIREN_FASTAI_<OPTION>) > config file > default.
+"""
+
+import argparse
+import os
+
+import configargparse
+
+from siren_fastai.cli.config import CheckedConfigFile, check_value
+from siren_fastai.cli.errors import CommandError
+from siren_fastai.cli.options import Chosen, Command, Option
+
+__all__ = ["ENVIRONMENT", "parse"]
+
+ENVIRONMENT = "SIREN_FASTAI_"
+
+
+def parse(command: Command, arguments: list[str], environment=None) -> Chosen:
+    """The options of `command`. Raises: CommandError for a usage error; SystemExit after --help."""
+    environment = os.environ if environment is None else environment
+    parser = _parser_of(command)
+    _check_environment(parser, command, environment)
+    found = vars(parser.parse_args(arguments, env_vars=environment))
+    sources = _sources(parser)
+    values = {}
+    for option in command.options:
+        value = found[option.name]
+        if value is None:
+            sources.setdefault(option.name, "default")
+            value = False if option.type is None else option.default
+        values[option.name] = value
+        sources.setdefault(option.name, "command line")
+    return Chosen(values, sources)
+
+
+class _Help(argparse.HelpFormatter):
+    """Only the first long spelling is shown; the other is the same with dashes."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=30, width=min(118, int(os.environ.get("COLUMNS", 118))))
+
+    def _format_action_invocation(self, action):
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        shown = [s for s in action.option_strings if "-" not in s.lstrip("-") or not s.startswith("--")]
+        value = "" if action.nargs == 0 else f" {self._format_args(action, action.dest.upper())}"
+        return ", ".join(shown) + value
+
+
+class _Parser(configargparse.ArgumentParser):
+    """ConfigArgParse's parser, whose usage errors are `CommandError`s."""
+
+    def error(self, message: str):
+        raise CommandError(f"{message}\n(`{self.prog} --help` lists the options)")
+
+
+def _parser_of(command: Command) -> _Parser:
+    parser = _Parser(
+        prog=f"siren-fastai {command.name}",
+        usage=f"siren-fastai {command.name} {command.usage}",
+        description=command.about,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        auto_env_var_prefix=ENVIRONMENT,
+        add_env_var_help=False,
+        config_file_parser_class=CheckedConfigFile,
+        epilog="Every option can be written with dashes instead of underscores, and set in the environment: "
+        f"--some_option is {ENVIRONMENT}SOME_OPTION. The command line overrides the environment, and the environment "
+        "overrides the config file.",
+    )
+    for title, options in command.groups.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            _add(group, option)
+    parser._config_file_parser.actions = {
+        key: action for action in parser._actions for key in parser.get_possible_config_keys(action)
+    }
+    return parser
+
+
+def _add(group, option: Option) -> None:
+    text = option.help if option.default is None else f"{option.help} (default: {option.default})"
+    settings = dict(help=text.replace("%", "%%"))
+    if option.positional:
+        group.add_argument(option.name, metavar=option.metavar, type=option.type, nargs=option.nargs, **settings)
+        return
+    spellings = list(dict.fromkeys([f"--{option.name}", f"--{option.name.replace('_', '-')}"]))
+    names = ([option.short] if option.short else []) + spellings
+    if option.type is None:
+        group.add_argument(*names, dest=option.name, action="store_true", default=None, **settings)
+        return
+    settings |= dict(type=option.type, choices=option.choices, required=option.required, nargs=option.nargs)
+    settings |= dict(is_config_file_arg=option.name == "config_filepath")
+    group.add_argument(*names, dest=option.name, metavar=option.metavar, **settings)
+
+
+def _check_environment(parser: _Parser, command: Command, environment) -> None:
+    for option in command.options:
+        name = ENVIRONMENT + option.name.upper()
+        if name in environment and not option.positional:
+            action = next(action for action in parser._actions if action.dest == option.name)
+            text = environment[name]
+            several = action.nargs and text.startswith("[") and text.endswith("]")
+            problem = check_value(action, text[1:-1].split(",") if several else text)
+            if problem:
+                raise CommandError(f"environment variable {name}: {problem}")
+
+
+def _sources(parser: _Parser) -> dict[str, str]:
+    """Where the values came from that the command line does not set."""
+    sources = {}
+    for kind, settings in parser.get_source_to_settings_dict().items():
+        for key, (action, _) in settings.items():
+            if kind.startswith("config_file"):
+                sources.setdefault(action.dest, parser._config_file_parser.place_of(key))
+            elif kind == "environment_variables":
+                sources[action.dest] = f"environment {key}"
+    return sources

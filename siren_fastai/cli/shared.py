@@ -1,0 +1,23 @@
+"""Options that several commands have."""
+
+from siren_fastai.cli.options import Option, integer
+from siren_fastai.names import COLORS
+
+__all__ = ["CHECKPOINT", "COLOR", "CONFIG", "DEVICE", "OVERWRITE", "PRINT_CONFIG", "SEED", "SIRN_FILE", "STEPS"]
+
+CONFIG = Option(
+    "config_filepath", "config file: key=value, flag=true, list=[a,b,c]; # and ; start comments", short="-c"
+)
+PRINT_CONFIG = Option("print_config", "print every option, its value and where it came from, and stop", None)
+DEVICE = Option("device", "auto, cpu, cuda or cuda:<n>; auto takes a GPU if there is one", default="auto")
+SEED = Option("seed", "seed of torch, numpy and random", integer(0), 0)
+OVERWRITE = Option("y", "overwrite the output if it exists", None)
+CHECKPOINT = Option("checkpoint", "a .safetensors file that fit wrote", metavar="CHECKPOINT", positional=True)
+SIRN_FILE = Option("file", "a .sirn file that compress wrote", metavar="FILE", positional=True)
+COLOR = Option("color", "compress it as it is, as gray, or as RGB", choices=COLORS, default="auto")
+STEPS = Option(
+    "steps",
+    "training steps, the last 60 % of them with quantised weights (default: 110 per unit of the network's width)",
+    integer(1),
+    metavar="N",
+)

@@ -1,0 +1,31 @@
+"""The names that users choose from: the library and the command line both read them here. No imports."""
+
+__all__ = [
+    "CLASSICS",
+    "CLUSTER_BASES",
+    "CLUSTER_USES",
+    "COLORS",
+    "DENOISERS",
+    "METRIC_CONVENTIONS",
+    "MODEL_KINDS",
+    "OPTIMIZER_NAMES",
+    "PRESETS",
+    "RESIZE_MODES",
+    "SCHEDULES",
+]
+
+COLORS = ("auto", "gray", "rgb")
+MODEL_KINDS = (
+    *("sine", "siren", "relu", "tanh", "selu", "elu", "softplus", "nerf", "rbf", "mixed"),
+    *("fourier", "gauss", "wire", "finer", "grid"),
+)
+OPTIMIZER_NAMES = ("adam", "ranger", "ranger_adabelief", "soap", "muon")
+SCHEDULES = ("one_cycle", "flat_cos", "constant")
+PRESETS = ("fast", "official")
+RESIZE_MODES = ("stretch", "crop", "keep")
+METRIC_CONVENTIONS = ("standard", "note")
+
+CLASSICS = ("jpeg", "webp", "avif")
+DENOISERS = ("median", "bilateral", "tv", "nlm")  # the order is the .sirn file's: append, never reorder
+CLUSTER_BASES = ("color", "error")
+CLUSTER_USES = ("feature", "network")

@@ -34,11 +34,12 @@ from siren_fastai.cli.presets import fast_defaults
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.images import load_image, resize_image
 from siren_fastai.learner import siren_learner
-from siren_fastai.models.field import FIELDS, count_parameters, field_model
+from siren_fastai.models.field import count_parameters, field_model
+from siren_fastai.names import MODEL_KINDS
 from siren_fastai.quality import psnr
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-KINDS = tuple(kind for kind in FIELDS if kind != "sine")
+KINDS = tuple(kind for kind in MODEL_KINDS if kind != "sine")
 
 
 def through_cli(size: int, epochs: int, seed: int, *options: str) -> dict:

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 
 from siren_fastai.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from siren_fastai.init import apply_init_
-from siren_fastai.models.field import FIELDS, field_model
+from siren_fastai.models.field import field_model
+from siren_fastai.names import MODEL_KINDS
 from siren_fastai.render import render
 
 SMALL = dict(hidden_features=8, hidden_layers=1, sidelength=[9, 8])
@@ -26,7 +27,7 @@ def checkpoint(**settings):
 
 
 @pytest.mark.parametrize("n_out", [1, 3])
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_kind_comes_back_bit_for_bit(tmp_path, kind, n_out):
     saved = checkpoint(model=small(kind, n_out=n_out), grid="corners", value_range=(-1.0, 1.0), options={"lr": 1e-4})
     again = load_checkpoint(save_checkpoint(saved, tmp_path / "a.safetensors"))

@@ -15,7 +15,6 @@ from siren_fastai.cli.parser import parse
 from siren_fastai.cli.presets import OFFICIAL, resolve
 from siren_fastai.init import SCHEMES
 from siren_fastai.learner import siren_learner
-from siren_fastai.models.field import FIELDS
 from siren_fastai.optimizers import OPTIMIZERS
 
 NAME = ["--experiment_name", "x"]
@@ -102,8 +101,9 @@ def test_both_spellings_of_print_config_print(capsys):
 
 
 def test_the_names_to_choose_from_are_those_of_the_library():
-    assert names.MODEL_KINDS == FIELDS and names.OPTIMIZER_NAMES == tuple(OPTIMIZERS)
-    assert "fast" in SCHEMES and OFFICIAL["model_type"] in FIELDS
+    assert names.OPTIMIZER_NAMES == tuple(OPTIMIZERS) and names.CLASSICS == tuple(QUALITIES)
+    assert all(count_parameters(field_model(kind, sidelength=8)) for kind in names.MODEL_KINDS)
+    assert "fast" in SCHEMES and OFFICIAL["model_type"] in names.MODEL_KINDS
 
 
 # --- precedence: command line > environment > config file > default, for each type of option

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from siren_fastai.models.encodings import FourierFeatures, PositionalEncoding, RadialBasis, nerf_frequencies
 from siren_fastai.models.field import (
-    FIELDS,
     Field,
     count_parameters,
     field_model,
@@ -24,6 +23,7 @@ from siren_fastai.models.grid import ValueGrid, grid_shape_for
 from siren_fastai.models.mlp import ACTIVATIONS, dense_layer_, mlp_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.models.wire import ComplexLinear, GaborLayer, wire_model, wire_width
+from siren_fastai.names import MODEL_KINDS
 
 SMALL = dict(hidden_features=24, hidden_layers=1, sidelength=16)
 
@@ -45,7 +45,7 @@ def dense_count(n_in, n_out, h, layers):
 # --- the builder
 
 
-@pytest.mark.parametrize("kind, n_out", [*itertools.product(FIELDS, (1, 3))])
+@pytest.mark.parametrize("kind, n_out", [*itertools.product(MODEL_KINDS, (1, 3))])
 def test_every_kind_maps_any_leading_shape_for_gray_and_rgb(kind, n_out):
     model = small(kind, n_out=n_out)
     coords = torch.rand(4, 5, 2) * 2 - 1
@@ -81,7 +81,7 @@ def test_parameter_counts_follow_their_formulas():
     expected["fourier"] = 256 * 2 + dense_count(512, n_out, h, layers)  # the stored frequencies count
     expected["wire"] = w * 3 + layers * 2 * w * (w + 1) + n_out * (2 * w + 1)
     expected["grid"] = plain // n_out // math.isqrt(plain // n_out) * math.isqrt(plain // n_out) * n_out
-    counts = {kind: count_parameters(field_model(kind, **sizes, sidelength=256)) for kind in FIELDS}
+    counts = {kind: count_parameters(field_model(kind, **sizes, sidelength=256)) for kind in MODEL_KINDS}
     assert counts == expected
 
 
@@ -89,7 +89,7 @@ def test_count_parameters_counts_complex_numbers_twice():
     assert count_parameters(nn.Linear(5, 4, dtype=torch.cfloat)) == 2 * count_parameters(nn.Linear(5, 4)) == 48
 
 
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_config_survives_json_and_rebuilds_the_network_exactly(kind):
     model = small(kind, n_out=1, n_parameters=1500)
     again = field_model(**json.loads(json.dumps(model.config)))
@@ -135,7 +135,7 @@ def test_other_networks_are_no_siren_field(net):
         siren_field(net)
 
 
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_all_parameters_get_a_finite_gradient(kind):
     model = small(kind, n_out=3, grid_shape=[4, 4] if kind == "grid" else None)
     model(pixel_centers(16, 16)).square().sum().backward()
@@ -144,7 +144,7 @@ def test_all_parameters_get_a_finite_gradient(kind):
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_coordinates_get_a_gradient(kind):
     model = small(kind, grid_shape=[4, 4] if kind == "grid" else None)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_coordinates_get_a_gradient(kind):
 RATES = {"grid": 0.1, "rbf": 1e-2, "wire": 5e-3}
 
 
-@pytest.mark.parametrize("kind, n_out", [*itertools.product(FIELDS, (1, 3))])
+@pytest.mark.parametrize("kind, n_out", [*itertools.product(MODEL_KINDS, (1, 3))])
 def test_a_fit_of_16_by_16_pixels_lowers_the_loss(kind, n_out):
     coords = pixel_centers(16, 16)
     target = (torch.sin(coords @ torch.tensor([[5.0, 2.0, 1.0], [3.0, -4.0, 6.0]]))[:, :n_out] + 1) / 2
@@ -175,7 +175,7 @@ def test_a_fit_of_16_by_16_pixels_lowers_the_loss(kind, n_out):
 
 
 @pytest.mark.parametrize("n_in", [1, 3])
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_kind_takes_one_and_three_coordinates(kind, n_in):
     assert small(kind, n_in=n_in)(torch.rand(7, n_in)).shape == (7, 3)
 
@@ -183,7 +183,7 @@ def test_every_kind_takes_one_and_three_coordinates(kind, n_in):
 # --- equal parameter counts
 
 
-@pytest.mark.parametrize("kind", [k for k in FIELDS if k != "grid"])
+@pytest.mark.parametrize("kind", [k for k in MODEL_KINDS if k != "grid"])
 def test_hidden_features_for_is_the_widest_that_the_budget_pays_for(kind):
     budget = 60_000
     width = hidden_features_for(kind, budget, n_out=1, hidden_layers=2, sidelength=64)
@@ -207,7 +207,7 @@ def test_a_given_budget_draws_the_same_weights_as_its_width():
     assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in models), strict=True))
 
 
-@pytest.mark.parametrize("kind", FIELDS)
+@pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_no_kind_exceeds_the_budget_nor_wastes_much_of_it(kind):
     count = count_parameters(field_model(kind, n_out=1, n_parameters=198_401, sidelength=256))
     assert 0.985 * 198_401 < count <= 198_401

@@ -15,9 +15,10 @@ from siren_fastai.images import load_image, to_uint8
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
+from siren_fastai.names import DENOISERS
 from siren_fastai.render import render
 from siren_fastai.sirn.decode import decode, decompress, models_of, read_file
-from siren_fastai.sirn.denoise import METHODS, denoise
+from siren_fastai.sirn.denoise import denoise
 from siren_fastai.sirn.format import Encoded, FormatError, Labels, Network, write
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sirn"))
@@ -34,7 +35,7 @@ def test_golden_files_decode_to_their_pictures(path):
 def test_golden_files_mean_the_same_to_a_decoder_written_from_the_document(path):
     plain, noise = sirn_reference.decode(path.read_bytes())
     if noise:
-        plain = denoise(torch.from_numpy(plain).float(), METHODS[noise[0]], noise[1]).numpy()
+        plain = denoise(torch.from_numpy(plain).float(), DENOISERS[noise[0]], noise[1]).numpy()
     np.testing.assert_allclose(decompress(path).numpy(), plain, atol=1e-3)
 
 

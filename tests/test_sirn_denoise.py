@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from siren_fastai.sirn.denoise import METHODS, denoise
+from siren_fastai.names import DENOISERS
+from siren_fastai.sirn.denoise import denoise
 
 MODERATE = {"median": 1.0, "bilateral": 0.1, "tv": 0.1, "nlm": 0.1}
 
@@ -15,7 +16,7 @@ def clean():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DENOISERS)
 def test_noise_becomes_less(method, channels):
     target = clean()[..., :channels]
     noisy = (target + 0.08 * torch.randn_like(target)).clamp(0, 1)
@@ -26,7 +27,7 @@ def test_noise_becomes_less(method, channels):
     assert torch.equal(smooth, denoise(noisy, method, MODERATE[method]))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DENOISERS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (2, 1, 3), (1, 7, 2), (5, 4, 4)])
 def test_pictures_of_any_size_keep_their_shape_and_constants_their_value(method, shape):
     flat = denoise(torch.full(shape, 0.25), method, MODERATE[method])

@@ -10,11 +10,10 @@ import pandas as pd
 from siren_fastai.analysis.benford import BenfordComparison
 from siren_fastai.analysis.history import METRICS, describe, extremes
 from siren_fastai.files import strict_json
+from siren_fastai.names import METRIC_CONVENTIONS
 from siren_fastai.quality import convert_mse, psnr_from_mse
 
-__all__ = ["CONVENTIONS", "NOTE_ON_BENFORD", "Report"]
-
-CONVENTIONS = ("standard", "note")
+__all__ = ["NOTE_ON_BENFORD", "Report"]
 
 NOTE_ON_BENFORD = (
     'Note 003 concludes that training shifts the digits to 2, "[20, 30) and [200, 255]". That is an artefact: its '
@@ -42,8 +41,8 @@ class Report:
     title: str = "Analysis of a fit"
 
     def __post_init__(self):
-        if self.convention not in CONVENTIONS:
-            raise ValueError(f"`convention` must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
+        if self.convention not in METRIC_CONVENTIONS:
+            raise ValueError(f"`convention` must be one of {', '.join(METRIC_CONVENTIONS)}, got {self.convention!r}")
         if self.history is None and self.benford is None:
             raise ValueError("nothing to report: give `history`, `benford`, or both")
 

@@ -9,11 +9,9 @@ from torch import Tensor
 from siren_fastai.clusters import kmeans_labels
 from siren_fastai.images import resize_image
 from siren_fastai.models.cluster_networks import ClusterNetworks
+from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES
 
-__all__ = ["BASES", "Clusters", "cell_labels", "reassign_"]
-
-BASES = ("color", "error")
-USES = ("feature", "network")
+__all__ = ["Clusters", "cell_labels", "reassign_"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,10 @@ class Clusters:
     def __post_init__(self):
         if type(self.k) is not int or not 1 <= self.k <= 256 or type(self.cell) is not int or self.cell < 1:
             raise ValueError(f"`k` must be from 1 to 256 and `cell` at least 1, got {self.k!r} and {self.cell!r}")
-        if self.by not in BASES or self.use not in USES:
-            raise ValueError(f"`by` must be one of {BASES} and `use` one of {USES}, got {self.by!r} and {self.use!r}")
+        if self.by not in CLUSTER_BASES or self.use not in CLUSTER_USES:
+            raise ValueError(
+                f"`by` must be one of {CLUSTER_BASES} and `use` one of {CLUSTER_USES}, got {self.by!r} and {self.use!r}"
+            )
         if self.by == "error" and self.use != "network":
             raise ValueError("clusters by 'error' belong to networks: use='network'")
 

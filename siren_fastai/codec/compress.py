@@ -13,10 +13,11 @@ from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.job import Job
 from siren_fastai.codec.size import bits_per_pixel_of
 from siren_fastai.images import load_image, to_uint8
+from siren_fastai.names import DENOISERS
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.contents import Denoise
 from siren_fastai.sirn.decode import decompress
-from siren_fastai.sirn.denoise import METHODS, check_denoise, denoise
+from siren_fastai.sirn.denoise import check_denoise, denoise
 
 __all__ = ["Clusters", "Compressed", "compress"]
 
@@ -78,7 +79,7 @@ def compress(
     if isinstance(denoise, tuple):
         check_denoise(*denoise)
     elif denoise not in (None, "auto"):
-        told = f"None, 'auto' or (method, strength) with a method of {METHODS}"
+        told = f"None, 'auto' or (method, strength) with a method of {DENOISERS}"
         raise ValueError(f"`denoise` must be {told}, got {denoise!r}")
     if not (clusters is None or isinstance(clusters, Clusters)):
         raise TypeError(f"`clusters` must be None or Clusters(k, ...), got {clusters!r}")

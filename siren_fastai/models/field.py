@@ -17,14 +17,14 @@ from siren_fastai.models.grid import grid_model, grid_shape_for
 from siren_fastai.models.mlp import ACTIVATIONS, mixed_model, mlp_model
 from siren_fastai.models.siren import SineLayer, siren_model
 from siren_fastai.models.wire import wire_model
+from siren_fastai.names import MODEL_KINDS
 
-__all__ = ["FIELDS", "Field", "count_parameters", "field_model", "hidden_features_for", "siren_field"]
+__all__ = ["Field", "count_parameters", "field_model", "hidden_features_for", "siren_field"]
 
-# the settings that a kind takes beside n_in, n_out and its widths, with their published values
+# the settings of a kind besides n_in, n_out and its widths, with their published values; the others have none
 _SETTINGS: dict[str, dict] = {
     "sine": {"omega_0": 30.0},
     "siren": {"omega_0": 30.0},
-    **{kind: {} for kind in ACTIVATIONS},
     "nerf": {"sidelength": None},
     "rbf": {"n_features": 1024, "sigma_0": 10.0},
     "mixed": {"omega_0": 30.0},
@@ -34,7 +34,6 @@ _SETTINGS: dict[str, dict] = {
     "finer": {"omega_0": 30.0, "first_bias": None},
     "grid": {"grid_shape": None},
 }
-FIELDS = tuple(_SETTINGS)
 
 
 class Field(nn.Module):
@@ -51,7 +50,7 @@ class Field(nn.Module):
 
     @property
     def kind(self) -> str:
-        """The family's name, one of `FIELDS`."""
+        """The family's name, one of `MODEL_KINDS`."""
         return self.config["kind"]
 
     def forward(self, coords: Tensor) -> Tensor:
@@ -81,7 +80,7 @@ def field_model(
 ) -> Field:
     """The network of one family, initialised as published.
 
-    `kind` is one of `FIELDS`; "siren" and "sine" are the same. `hidden_layers` counts the layers from width to width,
+    `kind` is one of `MODEL_KINDS`; "siren" and "sine" are the same. `hidden_layers` counts the layers from width to width,
     so the default SIREN has four sine layers. `n_parameters` chooses the largest width (or the grid's shape) that
     this many parameters pay for, in place of `hidden_features`; a grid without it or `grid_shape` gets a SIREN's
     number. `sidelength`, in pixels, one number or one for each axis, sets nerf's octaves and the grid's proportions.
@@ -204,12 +203,13 @@ def _widest(kind: str, n_parameters: int, sizes: dict, settings: dict) -> int:
 
 def _settings_of(kind: str, own: dict, common: dict) -> dict:
     """The settings of `kind`: the given ones over the published ones; those of other kinds are refused."""
-    strangers = [name for name, value in own.items() if value is not None and name not in _SETTINGS[kind]]
+    strangers = [name for name, value in own.items() if value is not None and name not in _SETTINGS.get(kind, {})]
     if strangers:
-        takers = [k for k in FIELDS if strangers[0] in _SETTINGS[k]]
+        takers = [k for k, settings in _SETTINGS.items() if strangers[0] in settings]
         raise ValueError(f"`{strangers[0]}` is a setting of {', '.join(takers)}, not of {kind!r}: leave it out")
     given = {name: value for name, value in {**own, **common}.items() if value is not None}
-    settings = {**_SETTINGS[kind], **{name: value for name, value in given.items() if name in _SETTINGS[kind]}}
+    published = _SETTINGS.get(kind, {})
+    settings = {**published, **{name: value for name, value in given.items() if name in published}}
     for name in ("omega_0", "sigma_0"):
         if name in settings and not settings[name] > 0:
             raise ValueError(f"`{name}` must be above 0, got {settings[name]!r}")
@@ -230,8 +230,8 @@ def _checked_sides(name: str, sides: int | Sequence[int] | None, n_in: int | Non
 
 
 def _check_kind(kind: str) -> None:
-    if kind not in FIELDS:
-        raise ValueError(f"`kind` must be one of {', '.join(FIELDS)}, got {kind!r}")
+    if kind not in MODEL_KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(MODEL_KINDS)}, got {kind!r}")
 
 
 def _check_sizes(**sizes) -> None:

@@ -12,9 +12,10 @@ from scipy.ndimage import median_filter
 from skimage.restoration import denoise_bilateral, denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
-__all__ = ["METHODS", "check_denoise", "denoise"]
+from siren_fastai.names import DENOISERS
 
-METHODS = ("median", "bilateral", "tv", "nlm")
+__all__ = ["check_denoise", "denoise"]
+
 STRONGEST = {"median": 8.0, "bilateral": 1.0, "tv": 10.0, "nlm": 1.0}
 WEAKEST = 1e-4
 
@@ -40,8 +41,8 @@ def denoise(image: Tensor, method: str, strength: float) -> Tensor:
 
 def check_denoise(method: str, strength: float) -> None:
     """Raise ValueError for an unknown method, or a strength out of the method's range."""
-    if method not in METHODS:
-        raise ValueError(f"`method` must be one of {METHODS}, got {method!r}")
+    if method not in DENOISERS:
+        raise ValueError(f"`method` must be one of {DENOISERS}, got {method!r}")
     if not WEAKEST <= strength <= STRONGEST[method]:
         raise ValueError(f"`strength` of {method} must be from {WEAKEST:g} to {STRONGEST[method]:g}, got {strength!r}")
 

@@ -3,8 +3,9 @@
 import struct
 
 from siren_fastai.coords import GRIDS
+from siren_fastai.names import DENOISERS
 from siren_fastai.sirn.contents import OMEGA, USES, Denoise, Encoded, Labels
-from siren_fastai.sirn.denoise import METHODS, check_denoise
+from siren_fastai.sirn.denoise import check_denoise
 from siren_fastai.sirn.labels import MAX_LABELS, decode_labels, encode_labels
 from siren_fastai.sirn.reader import FormatError, Limits, Reader, varint
 
@@ -79,7 +80,7 @@ def read_labels(reader: Reader, picture: dict, limits: Limits) -> Labels:
 
 def write_denoise(noise: Denoise) -> bytes:
     """Payload of the section "denoise"."""
-    return bytes([METHODS.index(noise.method)]) + struct.pack("<f", noise.strength)
+    return bytes([DENOISERS.index(noise.method)]) + struct.pack("<f", noise.strength)
 
 
 def read_denoise(reader: Reader) -> Denoise:
@@ -88,7 +89,7 @@ def read_denoise(reader: Reader) -> Denoise:
     (strength,) = reader.floats(1, "the denoiser's strength")
     reader.end("the section of the denoiser")
     try:
-        check_denoise(METHODS[method] if method < len(METHODS) else method, strength)
+        check_denoise(DENOISERS[method] if method < len(DENOISERS) else method, strength)
     except ValueError as error:
         reader.fail(str(error), start)
-    return Denoise(METHODS[method], strength)
+    return Denoise(DENOISERS[method], strength)

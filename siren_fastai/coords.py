@@ -186,7 +186,7 @@ def sample_linear(values: Tensor, coords: Tensor, grid: str = "centers") -> Tens
         for n, side, (low, high, fraction) in zip(shape, corner, axes, strict=True):
             index = index * n + (high if side else low)
             weight = weight * (fraction if side else 1 - fraction)
-        result = result + flat[index] * weight[:, None]
+        result = result + flat.index_select(0, index) * weight[:, None]
     return result
 
 

@@ -1,14 +1,13 @@
 """Optimisers by name, each usable as fastai's `opt_func`: `Learner(..., opt_func=soap)`.
 
-All but `ranger` are PyTorch optimisers in fastai's `OptimWrapper`: schedulers set `lr`, `mom` and `wd` as usual.
-Ours decay no weights unless `wd` says so: a SIREN's weights are its frequencies. fastai's `ranger` decays by .01 unless
-the learner is told `wd=0`, as `siren_learner` tells it.
+All but `ranger` are PyTorch optimisers in fastai's `OptimWrapper`: schedules set `lr`, `mom` and `wd` as usual.
+Ours decay no weights unless `wd` says so: a SIREN's weights are its frequencies. fastai's `ranger` decays by 0.01
+unless the learner is told `wd=0`, as `siren_learner` tells it.
 """
 
 import contextlib
 import io
 
-import pytorch_optimizer
 import torch
 from fastai.optimizer import OptimWrapper, ranger
 from ranger_adabelief import RangerAdaBelief
@@ -16,15 +15,35 @@ from ranger_adabelief import RangerAdaBelief
 __all__ = ["OPTIMIZERS", "adam", "muon", "ranger", "ranger_adabelief", "soap"]
 
 
-def adam(params, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrapper:
-    """Adam as the SIREN authors use it: no weight decay, `torch.optim.Adam`, here in its fused form."""
+def adam(
+    params,  # parameters, or a list of them for each group, as fastai passes them
+    lr: float = 1e-4,  # learning rate
+    mom: float = 0.9,  # decay of the gradient's average, beta_1
+    sqr_mom: float = 0.999,  # decay of the squared gradient's average, beta_2
+    eps: float = 1e-8,  # added to the denominator
+    wd: float = 0.0,  # weight decay
+) -> OptimWrapper:
+    """Return Adam as the SIREN authors use it, without weight decay: `torch.optim.Adam` in its fused form."""
     options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
     return OptimWrapper(params, torch.optim.Adam, lr=lr, **options)
 
 
-def ranger_adabelief(params, lr=1e-3, mom=0.95, sqr_mom=0.999, eps=1e-5, wd=0.0) -> OptimWrapper:
-    """RAdam + Lookahead + AdaBelief + gradient centralisation, from the package of that name, without its banner."""
-    with contextlib.redirect_stdout(io.StringIO()):
+def ranger_adabelief(
+    params,  # as for `adam`
+    lr: float = 1e-3,  # learning rate: 2 to 4 times that of Adam
+    mom: float = 0.95,  # decay of the gradient's average, beta_1
+    sqr_mom: float = 0.999,  # decay of the squared deviation's average, beta_2
+    eps: float = 1e-16,  # AdaBelief's; the package's own 1e-5 does not train a SIREN
+    wd: float = 0.0,  # weight decay, not scaled by the gradient
+) -> OptimWrapper:
+    """Return RAdam + Lookahead + AdaBelief + gradient centralisation, from the package of that name.
+
+    The package adds `eps` to its running average at every step, as AdaBelief's own code does, so that the average
+    settles at up to `eps / (1 - sqr_mom)`. A SIREN's squared gradients are far below 1e-2, which is what 1e-5 leads
+    to: the steps are then a hundred times too small. Lookahead halves the way, so it needs a higher rate than Adam.
+    Source: Zhuang et al. 2020, arXiv:2010.07468, whose code recommends 1e-16 for Adam-like rates.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints a banner
         return OptimWrapper(params, _QuietRanger, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
 
 
@@ -35,18 +54,39 @@ class _QuietRanger(RangerAdaBelief):
         torch.optim.Optimizer.__setstate__(self, state)
 
 
-def soap(params, lr=1e-3, mom=0.95, sqr_mom=0.95, eps=1e-8, wd=0.0, precondition_frequency=10) -> OptimWrapper:
-    """Adam in the eigenbasis of Shampoo's preconditioner (arXiv:2409.11321), from pytorch_optimizer."""
+def soap(
+    params,  # as for `adam`
+    lr: float = 1e-3,  # learning rate
+    mom: float = 0.95,  # decay of the gradient's average, beta_1
+    sqr_mom: float = 0.95,  # decay of the squared gradient's average, beta_2
+    eps: float = 1e-8,  # added to the denominator
+    wd: float = 0.0,  # weight decay
+    precondition_frequency: int = 10,  # steps from one update of the eigenbasis to the next
+) -> OptimWrapper:
+    """Return Adam in the eigenbasis of Shampoo's preconditioner, from pytorch_optimizer.
+
+    Source: Vyas et al. 2024, arXiv:2409.11321.
+    """
+    import pytorch_optimizer  # half a second, which only its users pay
+
     options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, precondition_frequency=precondition_frequency)
     return OptimWrapper(params, pytorch_optimizer.SOAP, lr=lr, **options)
 
 
-def muon(params, lr=1e-3, mom=0.95, wd=0.0) -> OptimWrapper:
-    """Orthogonalised momentum on the hidden matrices, Adam on the rest (first and last layers, biases).
+def muon(
+    params,  # as for `adam`
+    lr: float = 1e-3,  # learning rate of all layers
+    mom: float = 0.95,  # momentum of the hidden matrices, and beta_1 of the rest
+    wd: float = 0.0,  # weight decay
+) -> OptimWrapper:
+    """Return orthogonalised momentum on the hidden matrices and Adam on the rest (first and last layers, biases).
 
-    Both take the same `lr`: the update's size is matched to Adam's by 0.2 sqrt(max(rows, columns)) (arXiv:2502.16982).
-    From pytorch_optimizer. A model without hidden matrices is trained by Adam alone.
+    Both take the same `lr`: an update's size is matched to Adam's by 0.2 sqrt(max(rows, columns)). A model without
+    hidden matrices is trained by Adam alone. From pytorch_optimizer.
+    Source: Liu et al. 2025, arXiv:2502.16982.
     """
+    import pytorch_optimizer  # as in `soap`
+
     flat = [p for group in _as_groups(params) for p in group]
     hidden = [p for p in flat if p.ndim == 2][1:-1]
     rest = [p for p in flat if not any(p is h for h in hidden)]
@@ -57,7 +97,7 @@ def muon(params, lr=1e-3, mom=0.95, wd=0.0) -> OptimWrapper:
 
 
 class _MuonWrapper(OptimWrapper):
-    """fastai knows one name for a hyper-parameter in all groups; Muon's hidden group calls its momentum otherwise."""
+    """fastai has one name for a hyper-parameter in all groups; Muon's hidden group has another for its momentum."""
 
     @property
     def hypers(self):

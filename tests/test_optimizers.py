@@ -1,20 +1,38 @@
-"""Each named optimiser trains, follows fastai's schedules and says nothing."""
+"""Each named optimiser trains, follows fastai's schedules and prints nothing."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
-from learners import pixel_learner, weights
+from fastai.torch_core import set_seed
+from learners import picture, pixel_learner, quiet, weights
 
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon
+from siren_fastai.quality import psnr
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimiser_lowers_the_loss_silently(tmp_path, name, capsys):
     learn = pixel_learner(tmp_path, opt_func=OPTIMIZERS[name])
     before = learn.validate()[0]
-    learn.fit_one_cycle(20, 3e-2 if name == "ranger_adabelief" else 3e-3)  # gradients of RAdam's start are not scaled
+    learn.fit_one_cycle(20, 3e-3)
     assert learn.validate()[0] < 0.8 * before
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_fits_an_image_at_the_learners_default_rate(tmp_path, name):
+    set_seed(0, reproducible=True)
+    image = torch.from_numpy(picture(32, 32))
+    dls = PixelDataLoaders.from_array(image, bs=256, path=tmp_path)
+    learn = quiet(siren_learner(dls, opt_func=OPTIMIZERS[name]))
+    learn.fit_one_cycle(30)
+    mean_colour = image.mean((0, 1)).expand_as(image)
+    assert psnr(learn.render(), image) > psnr(mean_colour, image) + 8
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -71,3 +89,14 @@ def test_ranger_is_lookahead_over_radam_with_the_recipes_numbers():
     assert (type(optimizer).__name__, optimizer.k, optimizer.alpha) == ("Lookahead", 6, 0.5)
     hypers = {name: optimizer.hypers[0][name] for name in ("lr", "mom", "sqr_mom", "wd", "eps")}
     assert hypers == {"lr": 1e-3, "mom": 0.95, "sqr_mom": 0.99, "wd": 0.01, "eps": 1e-6}
+
+
+def test_the_slow_package_is_imported_by_its_own_optimisers_only():
+    code = """
+import sys, torch, siren_fastai.all as s
+assert "pytorch_optimizer" not in sys.modules
+for make in (s.soap, s.muon):
+    make([torch.nn.Parameter(torch.ones(2, 2))])
+assert "pytorch_optimizer" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

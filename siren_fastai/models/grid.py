@@ -1,56 +1,55 @@
-"""A plain grid of learned values with linear interpolation: the baseline that a network must justify itself against.
+"""A plain grid of learned values with linear interpolation: the baseline that a network must beat.
 
 Source: "Grids Often Outperform INRs", NeurIPS 2025, arXiv:2506.11139, and its code (`models/grid.py`: all values start
 at 0.1). They interpolate bicubically; this is linear.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from siren_fastai.coords import sample_linear
+
 __all__ = ["ValueGrid", "grid_model", "grid_shape_for"]
 
 
 class ValueGrid(nn.Module):
-    """`n_out` values in every cell of a grid over [-1, 1]^d, interpolated linearly between cell centres, held outside.
+    """`n_out` values in every cell of a grid over [-1, 1]^d, interpolated linearly between cell centres.
 
-    A grid of the picture's size, read at the picture's pixel centres, is the picture. Values start at `initial`.
-    Only gathers and sums: unlike `grid_sample`, it runs under `torch.use_deterministic_algorithms` on CUDA.
-    Shapes: (n, d) -> (n, n_out), d = len(shape); axes in array order, (row, column) for pictures.
+    Outside the outermost centres the border's values hold. A grid of the image's size, sampled at its pixel centres,
+    is the image.
+    Shapes: (n, d) -> (n, n_out), d = len(shape); axes in array order, (row, column) for images.
     """
 
-    def __init__(self, shape: Sequence[int], n_out: int, initial: float = 0.1):
+    def __init__(
+        self,
+        shape: Sequence[int],  # cells along each axis
+        n_out: int,  # values in each cell
+        initial: float = 0.1,  # what they start at
+    ):
         super().__init__()
         self.shape = tuple(int(n) for n in shape)
         self.values = nn.Parameter(torch.full((*self.shape, n_out), float(initial)))
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = x.new_tensor(self.shape)
-        position = ((x + 1) * (cells / 2) - 0.5).clamp(min=0).minimum(cells - 1)
-        low = position.detach().floor()
-        fraction, low = position - low, low.long()
-        flat, total = self.values.flatten(0, -2), 0
-        for corner in itertools.product((0, 1), repeat=len(self.shape)):
-            index, weight = 0, 1
-            for axis, (size, high) in enumerate(zip(self.shape, corner, strict=True)):
-                index = index * size + (low[:, axis] + high).clamp(max=size - 1)
-                weight = weight * (fraction[:, axis] if high else 1 - fraction[:, axis])
-            total = total + weight[:, None] * flat.index_select(0, index)
-        return total
+        return sample_linear(self.values, x)
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}, n_out={self.values.shape[-1]}"
 
 
 def grid_shape_for(
-    n_parameters: int, n_out: int = 3, sidelength: int | Sequence[int] | None = None, n_in: int = 2
+    n_parameters: int,  # values in all, at most
+    n_out: int = 3,  # values in each cell
+    sidelength: int | Sequence[int] | None = None,  # the image's sides in pixels, for the proportions; None is a square
+    n_in: int = 2,  # axes
 ) -> list[int]:
-    """The grid with the proportions of `sidelength` (a square for None) and at most `n_parameters` values in all.
+    """Return the largest grid with the proportions of `sidelength` and at most `n_parameters` values.
 
-    `grid_shape_for(198_401, n_out=1)` is [445, 445]. Raises: ValueError if not even one cell can be paid for.
+    `grid_shape_for(198_401, n_out=1)` is [445, 445].
+    Raises: ValueError if `n_parameters` is not enough for one cell, or `sidelength` has not one side for each axis.
     """
     cells = n_parameters // n_out
     if cells < 1:
@@ -67,6 +66,9 @@ def grid_shape_for(
     return [*shape, cells]
 
 
-def grid_model(shape: Sequence[int], n_out: int) -> nn.Sequential:
-    """A `ValueGrid` as a network of one layer. Shapes: (n, len(shape)) -> (n, n_out)."""
+def grid_model(
+    shape: Sequence[int],  # cells along each axis
+    n_out: int,  # values in each cell
+) -> nn.Sequential:
+    """Return a `ValueGrid` as a network of one layer. Shapes: (n, len(shape)) -> (n, n_out)."""
     return nn.Sequential(ValueGrid(shape, n_out))

@@ -1,4 +1,4 @@
-"""Every notebook runs, from a copy beside `data/` and with small sizes in place of its own, and ends in its card."""
+"""Every notebook runs in a copy of the clone, with small sizes instead of its own, and ends in its card."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 SIZES = {
@@ -31,10 +32,16 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def execute(notebook, folder):
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A `nbs/` beside a copy of `data/`; the kernel imports this tree and keeps its own files in `tmp_path`."""
+    """A folder `nbs` in what notebooks need of a clone; the kernel imports this tree, its own files are temporary."""
     shutil.copytree(ROOT / "data", tmp_path / "data")
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
     (tmp_path / "nbs").mkdir()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -57,21 +64,40 @@ def test_a_notebook_runs_with_small_sizes(name, folder):
     cell = code_cells(notebook)[1]
     assert cell.source == sizes
     cell.source = small
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.execute()
+    execute(notebook, folder)
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert all(cell.execution_count for cell in code_cells(notebook))
     assert not [output for output in outputs if output.output_type == "error"]
 
 
 @every_notebook
-def test_a_notebook_asks_one_question_and_first_installs_what_is_missing(name):
-    notebook = read(name)
-    first = code_cells(notebook)[0].source
-    assert notebook.cells[0].source.splitlines()[0].startswith("# ") and notebook.cells[0].source.splitlines()[
-        0
-    ].endswith("?")
-    assert 'if importlib.util.find_spec("siren_fastai") is None:\n    %pip install -q ..' in first
+def test_a_notebook_asks_one_question(name):
+    title = read(name).cells[0].source.splitlines()[0]
+    assert title.startswith("# ") and title.endswith("?")
+
+
+def test_all_notebooks_start_with_the_same_cell():
+    assert len({code_cells(read(name))[0].source for name in SIZES}) == 1
+
+
+def run_first_cell(folder, before: str = "") -> str:
+    """What the first cell of the notebooks prints in `folder`, after a cell with the code `before`."""
+    first = code_cells(read("00_fit_one_image"))[0]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(before), first])
+    execute(notebook, folder)
+    return "".join(output.text for output in first.outputs)
+
+
+def test_outside_a_clone_the_first_cell_says_what_to_do(folder, tmp_path):
+    with pytest.raises(CellExecutionError, match="Clone the repository, or upload"):
+        run_first_cell(tmp_path)
+
+
+def test_in_a_clone_the_first_cell_installs_only_what_is_missing(folder):
+    pip = "get_ipython().register_magic_function(lambda line: print('pip', line), magic_name='pip')\n"
+    missing = pip + "import importlib.util\nimportlib.util.find_spec = lambda name: None"
+    assert run_first_cell(folder, pip) == ""
+    assert run_first_cell(folder, missing) == "pip install -q ..\n"
 
 
 @every_notebook

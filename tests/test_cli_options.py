@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from siren_fastai import names
+from siren_fastai.classics import QUALITIES
 from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.docs import page
 from siren_fastai.cli.errors import CommandError
@@ -15,6 +16,7 @@ from siren_fastai.cli.parser import parse
 from siren_fastai.cli.presets import OFFICIAL, resolve
 from siren_fastai.init import SCHEMES
 from siren_fastai.learner import siren_learner
+from siren_fastai.models.field import count_parameters, field_model
 from siren_fastai.optimizers import OPTIMIZERS
 
 NAME = ["--experiment_name", "x"]

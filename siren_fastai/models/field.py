@@ -80,9 +80,9 @@ def field_model(
 ) -> Field:
     """The network of one family, initialised as published.
 
-    `kind` is one of `MODEL_KINDS`; "siren" and "sine" are the same. `hidden_layers` counts the layers from width to width,
-    so the default SIREN has four sine layers. `n_parameters` chooses the largest width (or the grid's shape) that
-    this many parameters pay for, in place of `hidden_features`; a grid without it or `grid_shape` gets a SIREN's
+    `kind` is one of `MODEL_KINDS`; "siren" and "sine" are the same. `hidden_layers` counts the layers from width to
+    width, so the default SIREN has four sine layers. `n_parameters` chooses the largest width (or the grid's shape)
+    with at most this many parameters, in place of `hidden_features`; a grid without it or `grid_shape` gets a SIREN's
     number. `sidelength`, in pixels, one number or one for each axis, sets nerf's octaves and the grid's proportions.
     The widths, `omega_0` and `sidelength` are ignored by kinds that have no use for them; the other settings belong
     to: `sigma_0` gauss, wire, rbf, fourier; `n_features` rbf (centres), fourier (frequencies); `first_bias` finer;

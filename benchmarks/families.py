@@ -108,7 +108,7 @@ def train(kind: str, size: int, parameters: int, lr: float, epochs: int, seed: i
     learn = siren_learner(PixelDataLoaders.from_image(target), model, metrics=[], lr=lr)
     course = Course(target)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs, cbs=course)
+        learn.fit_fast(epochs, cbs=course)
     found = dict(levels=course.levels, times=course.times, parameters=count_parameters(model), epochs=epochs)
     last = course.levels[-1]
     return found | dict(psnr=last if last == last else float("-inf"), lr=lr)

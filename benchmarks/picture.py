@@ -20,7 +20,7 @@ def main():
     target = load_image("data/astronaut.png")
     learn = siren_learner(PixelDataLoaders.from_image(target), cbs=MetricHistory())
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(options.epochs)
+        learn.fit_fast(options.epochs)
     table = learn.metric_history.to_frame()
     with replacing("docs/fit.png") as temporary:
         fit_figure(target, learn.render(), table.psnr, table.train_seconds).savefig(temporary, dpi=80)

@@ -64,7 +64,7 @@ def fit(image, seed: int, epochs: int, hidden=None, scheme=None, loader=None, le
     learn = siren_learner(dls, model, metrics=[], **(learner or {}))
     clock = Clock(image, learn.render)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs, cbs=clock, **(fit or {}))
+        learn.fit_fast(epochs, cbs=clock, **(fit or {}))
     return clock
 
 

@@ -2,7 +2,7 @@
 
 python benchmarks/time_to_psnr.py [--pictures ...] [--seeds 0 1 2] [--epochs 10 30] [--peers ...] [--cap-seconds ...]
 
-ours            siren_learner(dls) and learn.fit_one_cycle(epochs), nothing else said: every seed, and the best median
+ours            siren_learner(dls) and learn.fit_fast(epochs), nothing else said: every seed, and the best median
 official        2-256-256-256-256-3, targets in [-1, 1], full batch, Adam 1e-4, plain operators (Sitzmann et al. 2020)
 siren-pytorch   that package's SirenNet and SirenWrapper as its README builds them (five layers of 256), Adam 1e-4
 siren-fastai2   [2, 256, 128, 64, 32, 3] ending in a sine, plain operators, Ranger 1e-3, fit_flat_cos(300), 80 % of the
@@ -44,7 +44,7 @@ def ours(image, seed, epochs):
     learn = siren_learner(PixelDataLoaders.from_image(image))
     clock = Clock(image, learn.render)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs, cbs=clock)
+        learn.fit_fast(epochs, cbs=clock)
     return clock
 
 
@@ -176,7 +176,7 @@ def main():
         image, picture, base = square_picture(path, options.size), Path(path).stem, {}
         for epochs in options.epochs:
             clocks = [ours(image, seed, epochs) for seed in options.seeds]
-            names = [f"ours, fit_one_cycle({epochs}), seed {seed}" for seed in options.seeds]
+            names = [f"ours, fit_fast({epochs}), seed {seed}" for seed in options.seeds]
             rows += [row(picture, name, clock) for name, clock in zip(names, clocks, strict=True)]
             base = {level: min(s, base.get(level, s)) for level, s in {**base, **medians(clocks)}.items()}
             print(rows[-len(clocks) :], flush=True)

@@ -1,17 +1,17 @@
-"""`siren_learner`: a fastai Learner with the defaults that fit signals fast, and pictures in and out."""
+"""`siren_learner`: a fastai Learner with defaults that fit signals fast, which also renders what it has learned."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 import torch
 from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
+from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.coords import region_size
 from siren_fastai.data import PixelDataset, PixelDL
+from siren_fastai.figures import show_pictures
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
@@ -21,48 +21,63 @@ from siren_fastai.render import render
 __all__ = ["PixelLearner", "fast_model", "siren_learner"]
 
 HIDDEN = (256, 256, 256)
+WARM_UP = 0.1  # share of the steps in which the rate rises: 0.25 to 0.34 dB better after 7 epochs than fastai's quarter
 
 
 class PixelLearner(Learner):
-    """A fastai Learner of one signal: `render` samples it, `show_results` draws all of it."""
+    """A fastai Learner of one signal. `render` samples the signal at any size, `show_results` draws all of it."""
 
-    def render(self, size=None, region=None, clamp="data", **options) -> Tensor:
-        """The fitted signal as `siren_fastai.render.render` samples it: (*size, c) float32 on the CPU.
+    @delegates(render, but=["shape"])
+    def render(
+        self,
+        size: int | Sequence[int] | None = None,  # as for `render`; None is as dense as the data
+        region: Sequence[float] | None = None,  # the part of [-1, 1]^d to sample; None is everything
+        clamp: tuple[float, float] | str | None = "data",  # "data" is the data's `value_range`; None doesn't clamp
+        grid: str | None = None,  # where samples lie in the region, as for `render`; None is the data's grid
+        **kwargs,
+    ) -> Tensor:  # (*size, c) float32 on the CPU
+        """Sample the fitted signal, in the proportions and on the grid of the data.
 
-        size: samples per axis; a whole number is the shortest axis of what is rendered, the data's proportions kept
-            (square pixels stay square); None is as dense as the data.
-        clamp: values are cut to this (low, high); by default the data's `value_range`, [0, 1] for a picture; None
-            leaves them.
-        Raises: ValueError for a size or region if the data's coordinates are no regular grid.
+        Raises: ValueError for a size or region if the data's coordinates aren't a regular grid.
         """
         data = self.dls.train_ds
-        clamp = data.value_range if clamp == "data" else clamp
+        clamp = data.value_range if isinstance(clamp, str) and clamp == "data" else clamp
         if data.grid is None:
             if size is not None or region is not None:
                 raise ValueError(
-                    "coordinates that are no regular grid can be rendered at the data's own positions only"
+                    "coordinates that aren't a regular grid can be rendered at the data's own positions only: "
+                    "leave `size` and `region` out"
                 )
-            picture = self._picture(self.dls.valid)
-            return picture if clamp is None else picture.clamp_(*clamp)
-        if size is None or isinstance(size, Integral):
-            size = region_size(data.shape, region, size)
-        return render(self.model, size, region, **{"grid": data.grid, "clamp": clamp, **options})
+            image = self._predicted(self.dls.valid)
+            return image if clamp is None else image.clamp_(*clamp)
+        grid = data.grid if grid is None else grid
+        return render(self.model, size, region, grid, clamp, shape=data.shape, **kwargs)
 
-    def _picture(self, dl) -> Tensor:
+    def _predicted(self, dl) -> Tensor:
         """The predictions of all samples of `dl`, at their pixels."""
         dl = dl.new(shuffle=False, order=None, repeat=1, off_grid=False)
         return dl.dataset.to_picture(self.get_preds(dl=dl, reorder=False)[0].to(dl.dataset.values)).cpu()
 
-    def show_results(self, ds_idx=1, dl=None, max_n=None, shuffle=False, **kwargs):
-        """Draw target, reconstruction and absolute error of every sample of the loader, cut as `render` cuts.
-
-        The other arguments, such as `figsize`, are those of `show_pictures`.
-        """
+    @delegates(show_pictures, but=["value_range"])
+    def show_results(
+        self,
+        ds_idx: int = 1,  # 0: samples of training, 1: of validation
+        dl=None,  # a loader instead of `ds_idx`
+        max_n=None,  # fastai's, without effect: all samples are drawn
+        shuffle: bool = False,  # fastai's, without effect: samples are drawn at their pixels
+        **kwargs,
+    ):
+        """Draw target, reconstruction and absolute error of every sample of a loader, clamped as `render` clamps."""
         dl = self.dls[ds_idx] if dl is None else dl
-        dl.dataset.show_fit(dl.dataset.to_picture(dl.dataset.values).cpu(), self._picture(dl), **kwargs)
+        dl.dataset.show_fit(dl.dataset.to_picture(dl.dataset.values).cpu(), self._predicted(dl), **kwargs)
 
-    def predict(self, item, rm_type_tfms=None, with_input=False):
-        """The values (c,) at one position `item` (d,) in [-1, 1]^d: fastai's triple, of which the last is not cut.
+    def predict(
+        self,
+        item: Sequence[float] | Tensor | np.ndarray,  # one position (d,) in [-1, 1]^d
+        rm_type_tfms=None,  # fastai's, without effect
+        with_input: bool = False,  # return the position too, as the first item
+    ) -> tuple[Tensor, ...]:  # fastai's triple: decoded, the same, and the raw values; each (c,)
+        """The values at one position; the decoded ones are clamped to the data's `value_range`.
 
         Many positions are `learn.model(coords)`, a grid of them `learn.render(size)`.
         Raises: ValueError for anything but d numbers.
@@ -74,37 +89,23 @@ class PixelLearner(Learner):
             got = f"shape {tuple(item.shape)}" if hasattr(item, "shape") else repr(item)
             raise ValueError(
                 f"`item` must be one position of {data.coords.shape[1]} numbers in [-1, 1], got {got}; call "
-                "`learn.model(coords)` for many (n, d), or `learn.render(size)` for a picture"
+                "`learn.model(coords)` for many (n, d), or `learn.render(size)` for an image"
             )
         one = PixelDataset(coords[None], coords.new_zeros(1, data.n_channels), (1,)).to_(self.dls.device)
         values = self.get_preds(dl=PixelDL(one, device=self.dls.device))[0][0]
-        cut = values.clamp(*data.value_range)
-        return (coords, cut, cut, values) if with_input else (cut, cut, values)
+        decoded = values.clamp(*data.value_range)
+        return (coords, decoded, decoded, values) if with_input else (decoded, decoded, values)
 
-    def fit_one_cycle(self, n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.1, **kwargs):
-        """fastai's, but the learning rate rises in the first tenth of the fit, not in its first quarter."""
-        return super().fit_one_cycle(n_epoch, lr_max, div=div, div_final=div_final, pct_start=pct_start, **kwargs)
-
-    def __call__(self, event_name):
-        """fastai's, but only the callbacks that define an event are asked: that was half of its time per batch."""
-        if event_name in ("after_create", "after_fit") or not isinstance(event_name, str):
-            self.__dict__.pop("_listeners", None)
-            return super().__call__(event_name)
-        for cb in self._listening(event_name):
-            cb(event_name)
-
-    def _listening(self, event_name):
-        """The callbacks that define the event, sorted by order; found again whenever a callback comes or goes."""
-        known = self.__dict__.get("_listeners")
-        if (
-            known is None
-            or len(known[0]) != len(self.cbs)
-            or any(a is not b for a, b in zip(known[0], self.cbs, strict=True))
-        ):
-            known = self.__dict__["_listeners"] = (list(self.cbs), {})
-        if event_name not in known[1]:
-            known[1][event_name] = list(self.ordered_cbs(event_name))
-        return known[1][event_name]
+    @delegates(Learner.fit_one_cycle)
+    def fit_fast(
+        self,
+        n_epoch: int,  # choose it for the target: most of the quality comes as the learning rate falls at the end
+        lr_max: float | None = None,  # None is the learner's `lr`
+        pct_start: float = WARM_UP,  # share of the steps in which the learning rate rises
+        **kwargs,
+    ):
+        """fastai's `fit_one_cycle` with the warm-up that was searched for short fits: a tenth instead of a quarter."""
+        self.fit_one_cycle(n_epoch, lr_max, pct_start=pct_start, **kwargs)
 
 
 def fast_model(
@@ -117,24 +118,20 @@ def fast_model(
     return center_output_(model, data.values)
 
 
+@delegates(Learner.__init__)
 def siren_learner(
-    dls: DataLoaders,
-    model: nn.Module | None = None,
-    metrics=None,
-    opt_func=adam,
-    lr: float = 5e-4,
-    moms: tuple[float, float, float] = (0.9, 0.8, 0.9),
-    wd: float = 0.0,
+    dls: DataLoaders,  # of one signal, such as `PixelDataLoaders.from_image(...)`
+    model: nn.Module | None = None,  # None is `fast_model(dls)`; a model that is given stays as it is
+    metrics=None,  # None is the `PSNR` over the data's `value_range`, [0, 1] for an image; [] for none
+    opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
+    lr: float = 5e-4,  # the default of `fit_fast` and `fit_one_cycle`
+    moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
+    wd: float = 0.0,  # weight decay; fastai's default of its optimisers doesn't suit a SIREN
     **kwargs,
 ) -> PixelLearner:
-    """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_one_cycle(n)`.
+    """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_fast(n)`.
 
-    model: None is `fast_model(dls)`; a model that is given stays as it is.
-    metrics: None is the `PSNR` over the data's `value_range`: [0, 1] for a picture, [-1, 1] for audio, [0, 255] for a
-        uint8 picture given to `from_array`, as described there.
-    wd: no weight decay unless asked for.
-    The other arguments are those of fastai's `Learner`; the loss is the MSE.
-    Most of the quality comes as the learning rate falls: choose the epochs for the target, and let the fit end.
+    The loss is the MSE unless `loss_func` is given.
     """
     model = fast_model(dls) if model is None else model
     if metrics is None:

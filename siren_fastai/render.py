@@ -1,12 +1,12 @@
 """A network sampled on a grid of any size, chunk by chunk: memory is bounded by the output and one chunk."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from siren_fastai.coords import region_axes
+from siren_fastai.coords import region_axes, region_size
 
 __all__ = ["render"]
 
@@ -15,22 +15,24 @@ CHUNK = 1 << 14  # samples a pass: a few MB per layer, so that it stays in the p
 
 @torch.no_grad()
 def render(
-    model: nn.Module,
-    size: int | tuple[int, ...],
-    region: tuple[float, ...] | None = None,
-    grid: str = "centers",
-    clamp: tuple[float, float] | None = (0.0, 1.0),
-    chunk: int = CHUNK,
-) -> Tensor:
-    """The signal that `model` represents, at `size` samples per axis: (*size, c), float32, on the CPU.
+    model: nn.Module,  # maps coordinates (n, d) in [-1, 1] to values (n, c)
+    size: int | Sequence[int] | None = None,  # of the result, the one rule of `coords.region_size`
+    region: Sequence[float] | None = None,  # the part of [-1, 1]^d to sample; None is everything
+    grid: str = "centers",  # where samples lie in the region: "centers", "corners" or "left"
+    clamp: tuple[float, float] | None = (0.0, 1.0),  # values are clamped to this (low, high); None leaves them
+    chunk: int = CHUNK,  # samples per pass, at most
+    shape: Sequence[int] | None = None,  # samples per axis of the signal that was fitted, which gives the proportions
+) -> Tensor:  # (*size, c) float32 on the CPU
+    """Sample the signal that `model` represents.
 
-    size: one length per axis, or one number for a square.
-    region: the part of [-1, 1]^d to sample, `(top, left, bottom, right)` for pictures; in general all starts, then all
-        ends. None is everything. Samples lie in the region as `grid` says, by default at pixel centres.
-    clamp: values are cut to this range; None leaves them.
+    size: an integer is the length of the region's shorter side and keeps the proportions of `shape`; one length per
+        axis is taken as it is; None is as dense as `shape`. A network alone doesn't know its signal's proportions:
+        without `shape`, an integer takes [-1, 1]^2 as a square image.
+    region: all starts, then all ends: `(top, left, bottom, right)` for an image.
     Memory: the output and about `chunk` rows of the widest layer. The model's mode and device are left as they are.
+    Raises: ValueError for a bad `size`, `region`, `grid` or `shape`, or neither `size` nor `shape`.
     """
-    size = tuple(size) if isinstance(size, Iterable) else (size, size)
+    size = _full_size(size, region, shape)
     device = next(model.parameters()).device
     axes = [axis.to(device) for axis in region_axes(size, region, grid)]
     training, output = model.training, None
@@ -44,6 +46,14 @@ def render(
     finally:
         model.train(training)
     return output.view(*size, -1)
+
+
+def _full_size(size, region, shape) -> tuple[int, ...]:
+    if shape is not None:
+        return region_size(shape, region, size)
+    if size is None:
+        raise ValueError("`size` must be an integer or one length per axis where there is no `shape`, got None")
+    return region_size((1,) * (len(size) if hasattr(size, "__len__") else 2), region, size)
 
 
 def _positions(axes: list[Tensor], start: int, stop: int) -> Tensor:

@@ -196,7 +196,7 @@ def test_the_fast_preset_is_the_librarys_own_fit(tmp_path, gray):
     learn = siren_learner(PixelDataLoaders.from_image(gray, device="cpu"), metrics=[])
     learn.model.load_state_dict({k.removeprefix("net."): v for k, v in first_weights(tmp_path, gray).items()})
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(3)
+        learn.fit_fast(3)
     if len(learn.dls.train) == 1:  # the batch is the picture: no other order of batches
         for ours, theirs in zip(weights(tmp_path).values(), learn.model.state_dict().values(), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)

@@ -1,5 +1,7 @@
 """The learner: fastai's methods on pixels, rendering, results, and the same training as a plain loop."""
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -8,21 +10,27 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner, load_learner
+from fastai.test_utils import VerboseCallback
 from learners import picture, pixel_learner, quiet, same, weights
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.learner import fast_model, siren_learner
+from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
+
+
+def drawn():
+    """The images of the last figure, by title."""
+    return {ax.get_title(): np.asarray(ax.images[0].get_array()) for ax in plt.gcf().axes if ax.get_title()}
 
 
 def test_a_default_fit_reconstructs_a_picture(tmp_path):
     dls = PixelDataLoaders.from_image(picture(24, 20), path=tmp_path, bs=128)
     learn = siren_learner(dls)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(40)
+        learn.fit_fast(40)
     assert peak_signal_noise_ratio(picture(24, 20), learn.render().numpy(), data_range=1) > 30
 
 
@@ -47,7 +55,7 @@ def test_signals_of_any_dimension_fit_and_render(tmp_path, shape):
 
 
 def test_training_equals_a_plain_loop_over_the_same_batches(tmp_path):
-    """The whole apparatus changes nothing: 50 steps of Adam in fastai and by hand give the same losses."""
+    """50 steps of Adam in fastai and by hand give the same losses."""
     batches, losses = [], []
 
     class Spy(Callback):
@@ -111,7 +119,7 @@ def test_rendering_at_the_datas_size_is_what_validation_saw(tmp_path):
         torch.testing.assert_close(learn.render(), expected, atol=1e-6, rtol=0)
 
 
-def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
+def test_coordinates_without_a_grid_are_rendered_at_the_datas_positions(tmp_path):
     learn = pixel_learner(tmp_path, dims=(1, 16, 3), coords="line")
     learn.fit(1, 1e-3)
     raw = learn.get_preds()[0].view(12, 10, 3)
@@ -121,12 +129,11 @@ def test_coordinates_without_a_grid_render_where_the_data_are(tmp_path):
 
 
 @pytest.mark.parametrize("options", [dict(order="hilbert"), dict(repeat=2), dict(off_grid=True)])
-def test_results_of_any_loader_stand_at_their_pixels(tmp_path, options):
+def test_results_of_any_loader_are_drawn_at_their_pixels(tmp_path, options):
     learn = siren_learner(PixelDataLoaders.from_array(picture(), path=tmp_path, **options), siren_model([2, 8, 3]))
-    with learn.no_bar(), learn.no_logging():
-        expected = learn._picture(learn.dls.valid)
-        assert torch.equal(learn._picture(learn.dls.train), expected)
+    with learn.no_bar():
         learn.show_results(ds_idx=0)
+    np.testing.assert_allclose(drawn()["reconstruction"][..., :3], learn.render(), atol=1e-6)
 
 
 def test_a_whole_number_renders_the_proportions_of_the_data(tmp_path):
@@ -140,24 +147,49 @@ def test_left_out_samples_stay_empty_in_the_results(tmp_path):
     learn = pixel_learner(tmp_path, valid=0.25)
     learn.fit(1, 1e-3)
     assert learn.render().isfinite().all()
-    assert int(learn._picture(learn.dls.valid).isnan().any(-1).sum()) == 90
     learn.show_results()
+    for name in ("target", "reconstruction"):
+        transparent = drawn()[name][..., 3] == 0
+        assert transparent.sum() == 90
 
 
-def test_callbacks_that_come_and_go_are_heard_while_they_are_there(tmp_path):
-    class Count(Callback):
-        def __init__(self):
-            self.batches = 0
+def test_events_are_fastais(tmp_path, capsys):
+    learn = pixel_learner(tmp_path, bs=1000)
+    learn.fit(1, 1e-3, cbs=VerboseCallback())
+    ours = capsys.readouterr().out.split()
+    learn.__class__ = Learner
+    learn.fit(1, 1e-3, cbs=VerboseCallback())
+    assert ours == capsys.readouterr().out.split() and ours.count("before_batch") == 2
+    with pytest.raises(Exception, match="missing typo"):
+        pixel_learner(tmp_path)("typo")
+
+
+def test_callbacks_of_an_interrupted_fit_are_not_heard_again(tmp_path):
+    class Interrupt(Callback):
+        seen = 0
 
         def after_batch(self):
-            self.batches += 1
+            self.seen += 1
+            raise KeyboardInterrupt("by hand")
 
+    learn, interrupt = pixel_learner(tmp_path), Interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit(1, 1e-3, cbs=interrupt)
+    learn.fit(1, 1e-3)
+    learn.validate()
+    assert interrupt.seen == 1 and interrupt not in list(learn.cbs) and interrupt.learn is None
+
+
+def test_fit_one_cycle_is_fastais_and_fit_fast_only_warms_up_sooner(tmp_path):
+    assert PixelLearner.fit_one_cycle is Learner.fit_one_cycle
     learn = pixel_learner(tmp_path)
-    first, second = Count(), Count()
-    learn.fit(1, 1e-3, cbs=first)
-    learn.fit(1, 1e-3, cbs=second)
-    learn.validate(cbs=second)
-    assert (first.batches, second.batches) == (4, 5)
+    peaks = []
+    for fit in (learn.fit_one_cycle, learn.fit_fast, partial(learn.fit_fast, pct_start=0.5)):
+        fit(20, 2e-3)
+        rates = learn.recorder.hps["lr"]
+        assert max(rates) == pytest.approx(2e-3) and len(rates) == 20 * len(learn.dls.train)
+        peaks.append(np.argmax(rates) / len(rates))
+    assert peaks == pytest.approx([0.25, 0.1, 0.5], abs=0.02)
 
 
 def test_it_trains_as_a_plain_fastai_learner_does(tmp_path):
@@ -192,7 +224,7 @@ def test_the_default_metric_rendering_and_drawing_agree_in_the_datas_range(tmp_p
     expected = peak_signal_noise_ratio(values.astype(np.float64), cut.astype(np.float64), data_range=high - low)
     assert learn.validate()[1] == pytest.approx(expected, abs=1e-3)
     learn.show_results(figsize=(9, 3))
-    target, reconstruction, error = (ax.images[0].get_array() for ax in plt.gcf().axes[:3])
+    target, reconstruction, error = drawn().values()
     assert plt.gcf().get_size_inches().tolist() == [9, 3]
     np.testing.assert_allclose(target[..., :3], (values - low) / (high - low), atol=1e-5)
     np.testing.assert_allclose(reconstruction[..., :3], (cut - low) / (high - low), atol=1e-5)
@@ -205,7 +237,7 @@ def test_a_model_on_other_loaders_is_judged_in_the_unit_range(tmp_path):
     assert (learn.metrics[0].data_range, learn.metrics[0].low) == (1.0, 0.0)
 
 
-def test_a_whole_number_is_the_shortest_side_of_the_region(tmp_path):
+def test_an_integer_is_the_shorter_side_of_the_region(tmp_path):
     learn = pixel_learner(tmp_path)  # 12 x 10
     assert learn.render(20, region=(-1, -1, 0, 1)).shape == (20, 33, 3)  # 6 x 10 pixels
     assert learn.render(20, region=(-1, -1, 1, 0)).shape == (48, 20, 3)  # 12 x 5 pixels
@@ -230,12 +262,12 @@ def test_a_position_is_predicted_as_fastais_triple(tmp_path):
 
 
 @pytest.mark.parametrize("item", ["cat.png", 3, (0.1, 0.2, 0.3), torch.zeros(5, 2), picture()])
-def test_what_is_no_position_is_told_where_to_go(tmp_path, item):
+def test_predict_of_anything_but_a_position_says_what_to_call(tmp_path, item):
     with pytest.raises(ValueError, match=r"one position of 2 numbers.*learn\.model\(coords\)"):
         pixel_learner(tmp_path).predict(item)
 
 
-def test_losses_of_single_samples_can_be_had(tmp_path):
+def test_get_preds_returns_the_loss_of_each_sample(tmp_path):
     learn = pixel_learner(tmp_path)
     preds, targets, losses = learn.get_preds(with_loss=True)
     torch.testing.assert_close(losses, (preds - targets).square().mean(1))

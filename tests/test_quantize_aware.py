@@ -88,7 +88,7 @@ def test_bits_settle_at_the_budget(share, tmp_path):
     quantizers = {n: fit_quantizer(p, 6) for n, p in learn.model.named_parameters()}
     wide = {n: Quantizer(10, q.step) for n, q in quantizers.items()}
     budget = share * estimated_of(learn.model, quantizers)
-    learn.fit_one_cycle(60, 1e-2, cbs=(callback := QuantizeAware(wide, budget_bits=budget)))
+    learn.fit_fast(60, 1e-2, cbs=(callback := QuantizeAware(wide, budget_bits=budget)))
     assert estimated_of(learn.model, callback.quantizers) == pytest.approx(budget, rel=0.03)
     assert is_quantised(learn.model, callback.quantizers)
 

@@ -20,12 +20,32 @@ def test_rendering_equals_one_forward_pass(size, grid, chunk):
 
 
 @pytest.mark.parametrize("size", [np.int64(6), (np.int32(6), 6), np.array([6, 6]), torch.Size([6, 6])])
-def test_whole_numbers_of_any_type_are_sizes(size):
+def test_integers_of_any_type_are_sizes(size):
     model = siren_model([2, 8, 3])
-    assert torch.equal(render(model, size), render(model, 6))
+    assert torch.equal(render(model, size), render(model, (6, 6)))
 
 
-def test_a_region_is_the_part_of_a_finer_picture():
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (dict(size=6), (6, 6)),
+        (dict(size=6, shape=(20, 30)), (6, 9)),
+        (dict(shape=(20, 30)), (20, 30)),
+        (dict(size=6, shape=(20, 30), region=(-1, -1, 0, 1)), (6, 18)),
+        (dict(size=6, region=(-1, -1, 0, 1)), (6, 12)),
+        (dict(size=(4, 5), shape=(20, 30)), (4, 5)),
+    ],
+)
+def test_an_integer_keeps_the_proportions_of_the_signal_or_of_a_square(options, expected):
+    assert render(siren_model([2, 8, 3]), **options).shape == (*expected, 3)
+
+
+def test_without_a_size_and_a_shape_rendering_says_what_it_needs():
+    with pytest.raises(ValueError, match="`size` must be.*where there is no `shape`"):
+        render(siren_model([2, 8, 3]))
+
+
+def test_a_region_is_the_part_of_a_finer_image():
     model = siren_model([2, 8, 1])
     whole = render(model, 32)
     torch.testing.assert_close(render(model, (16, 8), region=(-1, 0, 0, 0.5)), whole[:16, 16:24], atol=1e-5, rtol=0)
@@ -47,10 +67,11 @@ def test_the_model_keeps_its_mode_and_its_gradients():
 @pytest.mark.parametrize(
     "size, region, message",
     [
-        (0, None, "sizes must be integers"),
-        ((4.0, 4), None, "sizes must be integers"),
-        (4.5, None, "sizes must be integers"),
-        (True, None, "sizes must be integers"),
+        (0, None, "`size` must be an integer"),
+        ((4.0, 4), None, "`size` must be an integer"),
+        (4.5, None, "`size` must be an integer"),
+        (True, None, "`size` must be an integer"),
+        (None, None, "`size` must be an integer"),
         (4, (0, 0, 1), "`region`"),
         (4, (0, 0, 0, 1), "`region`"),
     ],

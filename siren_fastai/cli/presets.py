@@ -28,7 +28,7 @@ def fast_defaults() -> dict:
     from siren_fastai.learner import HIDDEN, PixelLearner, siren_learner
 
     learner, loaders = (inspect.signature(f).parameters for f in (siren_learner, PixelDataLoaders.from_array))
-    epochs = inspect.signature(PixelLearner.fit_one_cycle).parameters["n_epoch"].default
+    epochs = inspect.signature(PixelLearner.fit_fast).parameters["n_epoch"].default
     return {
         **dict(resize_mode="keep", color="auto", model_type="siren", schedule="one_cycle"),
         **dict(hidden_features=HIDDEN[0], hidden_layers=len(HIDDEN) - 1, bs=loaders["bs"].default),

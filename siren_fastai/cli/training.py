@@ -52,7 +52,7 @@ def _fit(experiment: Experiment) -> None:
     common = dict(start_epoch=experiment.record.start)
     with learn.no_bar(), learn.no_logging():
         if chosen.schedule == "one_cycle":
-            learn.fit_one_cycle(chosen.num_epochs, **common)
+            learn.fit_fast(chosen.num_epochs, **common)
         elif chosen.schedule == "flat_cos":  # fastai's fit_flat_cos, which forgets start_epoch
             falling = ParamScheduler({"lr": combined_cos(0.75, chosen.lr, chosen.lr, chosen.lr / 1e5)})
             learn.fit(chosen.num_epochs, cbs=falling, **common)

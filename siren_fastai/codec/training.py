@@ -106,7 +106,7 @@ class Training:
         try:
             learn, epochs = self._learner(steps)
             with nullcontext() if self.progress else learn.no_bar(), learn.no_logging():
-                learn.fit_one_cycle(epochs, lr, cbs=[*cbs, *self.cbs, counter])
+                learn.fit_fast(epochs, lr, cbs=[*cbs, *self.cbs, counter])
         except KeyboardInterrupt:
             self.interrupted = True
         self.steps += counter.steps

@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from siren_fastai.models.encodings import FourierFeatures, PositionalEncoding, RadialBasis, nerf_frequencies
+from siren_fastai.models.families import FAMILIES
 from siren_fastai.models.field import (
     Field,
     count_parameters,
     field_model,
-    hidden_features_for,
     siren_field,
 )
 from siren_fastai.models.finer import FinerLayer, finer_model
@@ -43,6 +43,10 @@ def dense_count(n_in, n_out, h, layers):
 
 
 # --- the builder
+
+
+def test_the_families_are_the_kinds_that_users_choose_from():
+    assert tuple(FAMILIES) == MODEL_KINDS
 
 
 @pytest.mark.parametrize("kind, n_out", [*itertools.product(MODEL_KINDS, (1, 3))])
@@ -184,27 +188,24 @@ def test_every_kind_takes_one_and_three_coordinates(kind, n_in):
 
 
 @pytest.mark.parametrize("kind", [k for k in MODEL_KINDS if k != "grid"])
-def test_hidden_features_for_is_the_widest_that_the_budget_pays_for(kind):
-    budget = 60_000
-    width = hidden_features_for(kind, budget, n_out=1, hidden_layers=2, sidelength=64)
-    sizes = dict(n_out=1, hidden_layers=2, sidelength=64)
+def test_a_budget_chooses_the_widest_network_within_it(kind):
+    budget, sizes = 60_000, dict(n_out=1, hidden_layers=2, sidelength=64)
+    width = field_model(kind, n_parameters=budget, **sizes).config["hidden_features"]
     assert count_parameters(field_model(kind, hidden_features=width, **sizes)) <= budget
     assert count_parameters(field_model(kind, hidden_features=width + 1, **sizes)) > budget
 
 
-def test_hidden_features_for_finds_the_notes_width_and_draws_no_random_numbers():
-    before = torch.get_rng_state()
-    assert hidden_features_for("relu", 198_401, n_out=1) == 256
-    assert hidden_features_for("relu", 198_400, n_out=1) == 255
-    assert torch.equal(torch.get_rng_state(), before)
+@pytest.mark.parametrize("budget, width", [(198_401, 256), (198_400, 255)])
+def test_the_notes_parameter_count_gives_the_notes_width(budget, width):
+    assert field_model("relu", n_out=1, n_parameters=budget).config["hidden_features"] == width
 
 
-def test_a_given_budget_draws_the_same_weights_as_its_width():
-    models = []
-    for settings in (dict(n_parameters=2000), dict(hidden_features=hidden_features_for("siren", 2000))):
-        torch.manual_seed(1)
-        models.append(field_model("siren", **settings))
-    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in models), strict=True))
+def test_a_budget_draws_the_same_weights_as_its_width():
+    torch.manual_seed(1)
+    budgeted = field_model("siren", n_parameters=2000)
+    torch.manual_seed(1)
+    sized = field_model("siren", hidden_features=budgeted.config["hidden_features"])
+    assert all(torch.equal(a, b) for a, b in zip(budgeted.parameters(), sized.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -475,17 +476,15 @@ def test_wrong_settings_are_refused_with_what_to_do(settings, message):
         field_model(**settings)
 
 
-def test_sizes_must_be_whole_numbers():
-    with pytest.raises(TypeError, match="`hidden_features` must be a whole number, got 12.5"):
+def test_sizes_must_be_integers():
+    with pytest.raises(TypeError, match="`hidden_features` must be an integer, got 12.5"):
         field_model(hidden_features=12.5)
     with pytest.raises(TypeError, match="`sidelength`"):
         field_model("nerf", sidelength=16.0)
 
 
-def test_wrong_coordinates_and_grids_without_width_are_refused():
+def test_wrong_coordinates_and_activations_are_rejected():
     with pytest.raises(ValueError, match="expected 2 coordinates on the last axis, got \\(5, 3\\)"):
         field_model("relu")(torch.zeros(5, 3))
-    with pytest.raises(ValueError, match="`grid_shape_for`"):
-        hidden_features_for("grid", 1000)
     with pytest.raises(ValueError, match="`activation` must be one of relu"):
         mlp_model(2, 3, activation="gelu")

@@ -3,6 +3,7 @@
 from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 
+from siren_fastai.analysis.history import read_history
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -79,6 +80,7 @@ __all__ = [
     "psnr",
     "ranger",
     "ranger_adabelief",
+    "read_history",
     "render",
     "save_image",
     "scale_widths",

@@ -98,15 +98,15 @@ HEADER = "# Epoch\ttrain_loss(MSE)\ttrain_psnr (db)\ttrain_ssim\n"
         ("", "no rows of numbers"),
         (HEADER, "no rows of numbers"),
         ("epoch loss\n0 1\n", "line 1: expected numbers or the header Epoch"),
-        (HEADER + "0 1 2 3\n1 1 2\n", "line 3: expected 4 columns, got 3; was it cut off"),
+        (HEADER + "0 1 2 3\n1 1 2\n", "line 3: expected 4 columns, got 3; was it truncated"),
         (HEADER + "0 1 2\n", "line 2: expected 4 columns, got 3"),
         ("1 2 3\n1 2 3 4\n", "line 2: expected 3 columns, got 4"),
         ("1 2\n", "line 1: expected 4 columns .* got 2"),
         (HEADER + "0 1 2 3\n1 1 two 3\n", "line 3: expected numbers"),
-        (HEADER + "0 1 2 3\n0 1 2 3\n", "line 3: epochs must be whole and increasing, got 0 after 0"),
-        (HEADER + "0.5 1 2 3\n", "line 2: epochs must be whole"),
-        (HEADER + "nan 1 2 3\n", "line 2: epochs must be whole"),
-        (HEADER + "-2 1 2 3\n", "line 2: epochs must be whole"),
+        (HEADER + "0 1 2 3\n0 1 2 3\n", "line 3: epochs must be integers that increase, got 0 after 0"),
+        (HEADER + "0.5 1 2 3\n", "line 2: epochs must be integers"),
+        (HEADER + "nan 1 2 3\n", "line 2: epochs must be integers"),
+        (HEADER + "-2 1 2 3\n", "line 2: epochs must be integers"),
         (HEADER + "0 1 2 3\n" + HEADER + "1 1 2 3\n2 1\n", "line 5: expected 4 columns, got 2"),
     ],
 )
@@ -115,6 +115,30 @@ def test_malformed_files_are_refused_with_file_and_line(tmp_path, text, message)
     path.write_text(text)
     with pytest.raises(ValueError, match=f"history.txt.*{message}"):
         read_history(path)
+
+
+RECORDS = "epoch,fit,opt_steps,samples_seen,train_seconds,seconds,lr,train_loss,valid_loss,psnr\n"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (RECORDS, "no epochs"),
+        ("[]", "no epochs"),
+        (RECORDS + "0,0,1,9,1,1,1,1,1\n", "line 2: expected 10 columns, got 9; was it truncated"),
+        (RECORDS + "0,0,1,9,1,1,1,1,one,2\n", "line 2: expected numbers, got 'one'"),
+        (RECORDS + 2 * "0,0,1,9,1,1,1,1,1,2\n", "line 3: epochs must be integers that increase, got 0 after 0"),
+        ('[{"epoch": 0}]', "expected the columns epoch and valid_loss or train_loss, got epoch"),
+        ('[{"epoch": 0, "valid_loss": [1]}]', "line 1: expected numbers"),
+        ("[1, 2]", "a JSON list with an object for each epoch"),
+        ('[{"epoch": 0', "expected a JSON list of epochs"),
+        ("[" * 100_000, "expected a JSON list of epochs"),
+    ],
+)
+def test_malformed_tables_of_metric_history_are_refused_with_file_and_line(tmp_path, text, message):
+    (tmp_path / "h.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"h.csv.*{message}"):
+        read_history(tmp_path / "h.csv")
 
 
 def test_a_picture_is_no_history_and_a_missing_file_is_an_os_error(tmp_path):

@@ -12,6 +12,7 @@ from fastai.optimizer import SGD, Adam, ranger
 from learners import picture, pixel_learner, plain_learner, quiet, same, weights
 from PIL import Image
 
+from siren_fastai.analysis.history import COLUMNS, from_records, read_history
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -25,7 +26,7 @@ from siren_fastai.data import PixelDataLoaders
 from siren_fastai.images import load_image
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import siren_learner
-from siren_fastai.metrics import PSNR
+from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import adam, muon, ranger_adabelief, soap
 from siren_fastai.quality import psnr
@@ -275,9 +276,39 @@ def test_history_files_hold_the_table_and_replace_old_ones(tmp_path):
         csv, js = learn.metric_history.to_csv(tmp_path / "h.csv"), learn.metric_history.to_json(tmp_path / "h.json")
     pd.testing.assert_frame_equal(pd.read_csv(csv), table)
     rows = json.loads(js.read_text())
-    assert rows[0]["psnr"] is None and rows[1]["valid_loss"] == table.valid_loss[1]
+    assert rows[0]["psnr"] == "inf" and rows[1]["valid_loss"] == table.valid_loss[1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["h.csv", "h.json"]
     assert len(learn.metric_history.plot(["valid_loss", "psnr"], x="seconds")) == 2
+
+
+def test_history_files_are_read_by_the_reader_of_history_txt(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=MetricHistory(), metrics=[PSNR(), SSIM()], size=(12, 12))
+    learn.fit(2, 1e-3), learn.fit(1, 1e-3)
+    table = from_records(learn.metric_history.to_frame())
+    assert tuple(table.columns) == COLUMNS and table["Epoch"].tolist() == [0, 1, 2]
+    expected = [list(row)[1:] for row in learn.recorder.values]  # of the last fit
+    assert table.iloc[2:, 1:].to_numpy().tolist() == expected
+    for path in (learn.metric_history.to_csv(tmp_path / "h.csv"), learn.metric_history.to_json(tmp_path / "h.json")):
+        pd.testing.assert_frame_equal(read_history(path), table)
+
+
+def test_a_metric_that_only_some_fits_have_is_nan_in_the_history_of_the_others(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=MetricHistory(), metrics=[])
+    learn.fit(1, 1e-3)
+    learn.metrics = [PSNR()]
+    learn.fit(1, 1e-3)
+    for path in (learn.metric_history.to_csv(tmp_path / "h.csv"), learn.metric_history.to_json(tmp_path / "h.json")):
+        levels = read_history(path)["train_psnr (db)"]
+        assert levels.isna().tolist() == [True, False] and levels[1] == learn.recorder.values[-1][-1]
+
+
+def test_history_shows_itself_as_a_table_in_a_notebook(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=MetricHistory())
+    assert "no epochs yet" in repr(learn.metric_history) and "no epochs yet" in learn.metric_history._repr_html_()
+    learn.fit(2, 1e-3)
+    html, psnr = learn.metric_history._repr_html_(), learn.recorder.values[-1][-1]
+    assert html.count("<tr") == 3 and "valid_loss" in html and f"{psnr:.5g}" in html
+    assert "2 epochs in 1 fits" in repr(learn.metric_history) and f"psnr {psnr:.4g}" in repr(learn.metric_history)
 
 
 def test_history_without_epochs_has_nothing_to_draw():

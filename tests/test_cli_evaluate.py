@@ -133,6 +133,16 @@ def test_analyze_reads_the_old_three_columns_in_the_notes_convention(tmp_path):
     assert "benford" not in report and not (tmp_path / "analysis" / "benford.png").exists()
 
 
+def test_analyze_reads_the_csv_of_metric_history(tmp_path):
+    head = "epoch,fit,opt_steps,samples_seen,train_seconds,seconds,lr,train_loss,valid_loss,psnr"
+    (tmp_path / "h.csv").write_text(
+        f"{head}\n0,0,4,192,0.1,0.2,0.001,0.5,0.25,6.02\n1,0,8,384,0.2,0.4,0.001,0.3,0.1,10\n"
+    )
+    assert main(["analyze", str(tmp_path / "h.csv"), "--output", str(tmp_path / "out")]) == 0
+    final = json.loads((tmp_path / "out" / "report.json").read_text())["history"]["final"]
+    assert final == {"Epoch": 1, "train_loss(MSE)": 0.1, "train_psnr (db)": 10.0, "train_ssim": "nan"}
+
+
 def test_analyze_knows_what_a_fit_was_measured_in(tmp_path):
     path = picture_file(tmp_path / "gray.png")
     assert fit(tmp_path, "--image_filepath", path, *TINY, "--metric_convention", "note") == 0

@@ -1,7 +1,5 @@
 """A table of every epoch trained, which outlives `validate`, `lr_find` and further fits."""
 
-import json
-import math
 import time
 from pathlib import Path
 
@@ -11,18 +9,19 @@ from fastai.callback.core import Callback
 from fastai.learner import Recorder
 from fastai.torch_core import find_bs
 
-from siren_fastai.files import replacing
+from siren_fastai.analysis.records import RECORD_COLUMNS
+from siren_fastai.files import replacing, write_json
 
 __all__ = ["MetricHistory"]
 
 
 class MetricHistory(Callback):
-    """Keep a row per training epoch across all fits of the learner.
+    """Keep a row per training epoch across all fits of the learner; a notebook shows them as a table.
 
     Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative), train_seconds
     (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics. fastai's
     own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
-    An epoch that is interrupted leaves no row.
+    An epoch that is interrupted leaves no row. `read_history` and `siren-fastai analyze` read the files.
     """
 
     order = Recorder.order + 1  # after the Recorder has made the epoch's record
@@ -54,8 +53,8 @@ class MetricHistory(Callback):
         if not self.recording:
             return
         self.seconds += time.perf_counter() - self.started
-        row = dict(epoch=len(self.rows), fit=self.fits - 1, opt_steps=self.opt_steps, samples_seen=self.samples_seen)
-        row |= dict(train_seconds=self.train_seconds, seconds=self.seconds, lr=self.opt.hypers[-1]["lr"])
+        progress = (self.opt_steps, self.samples_seen, self.train_seconds, self.seconds, self.opt.hypers[-1]["lr"])
+        row = dict(zip(RECORD_COLUMNS, (len(self.rows), self.fits - 1, *progress), strict=True))
         names = [name for name in self.recorder.metric_names[1:] if name != "time"]
         self.rows.append(row | dict(zip(names, self.learn.final_record, strict=False)))
 
@@ -70,22 +69,25 @@ class MetricHistory(Callback):
         return Path(path)
 
     def to_json(self, path: str | Path) -> Path:
-        """Write the rows as a JSON list of objects; missing, infinite and nan values become null."""
-        rows = [{name: _finite_or_none(x) for name, x in row.items()} for row in self.to_frame().to_dict("records")]
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1, default=float, allow_nan=False))
-        return Path(path)
+        """Write the rows as a JSON list of objects; infinite and nan values become the strings "inf" and "nan"."""
+        return write_json(self.rows, path)
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "MetricHistory(no epochs yet)"
+        last = list(self.rows[-1].items())[len(RECORD_COLUMNS) :]
+        values = ", ".join(f"{name} {value:.4g}" for name, value in last if value is not None)
+        return f"MetricHistory({len(self.rows)} epochs in {self.rows[-1]['fit'] + 1} fits; last: {values})"
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, float_format="%.5g") if self.rows else repr(self)
 
     def plot(self, columns: list[str] | None = None, x: str = "epoch"):
-        """Draw the columns (None: all losses and metrics), one panel each, over `x`; returns the axes."""
+        """Draw the columns (None: all losses and metrics), one panel each, over `x`, and return the axes."""
         frame = self.to_frame()
         if frame.empty:
             raise ValueError("there is no epoch to draw yet; fit first")
-        columns = list(frame.columns[7:]) if columns is None else list(columns)
+        columns = list(frame.columns[len(RECORD_COLUMNS) :]) if columns is None else list(columns)
         figure, axes = plt.subplots(1, len(columns), figsize=(4 * len(columns), 3), squeeze=False, layout="constrained")
         frame.plot(x=x, y=columns, subplots=True, ax=axes[0], grid=True)
         return axes[0]
-
-
-def _finite_or_none(x):
-    return x if not isinstance(x, float) or math.isfinite(x) else None

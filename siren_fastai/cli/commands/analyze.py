@@ -12,7 +12,12 @@ from siren_fastai.names import METRIC_CONVENTIONS
 __all__ = ["COMMAND"]
 
 OPTIONS = (
-    Option("history", "a history.txt, or the folder of a fit", metavar="HISTORY", positional=True),
+    Option(
+        "history",
+        "a history.txt, a CSV or JSON file of MetricHistory, or the folder of a fit",
+        metavar="HISTORY",
+        positional=True,
+    ),
     CONFIG,
     Option("ground_truth", "the image as the network saw it (default: target.png of the fit)", metavar="FILE"),
     Option("prediction", "the network's raw output (default: predicted_image.png of the fit)", metavar="FILE"),

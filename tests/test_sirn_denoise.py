@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sirn_files import encoded
 
 from siren_fastai.names import DENOISERS
 from siren_fastai.sirn.denoise import denoise
+from siren_fastai.sirn.format import read, write
 
 MODERATE = {"median": 1.0, "bilateral": 0.1, "tv": 0.1, "nlm": 0.1}
 
@@ -70,3 +72,18 @@ def test_unknown_methods_and_strengths_are_refused(method, strength, message):
 def test_only_pictures_are_taken():
     with pytest.raises(ValueError, match=r"`image` must be \(h, w, c\)"):
         denoise(torch.rand(4, 4), "median", 1.0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (2, 2, 1), (2, 9, 3), (9, 2, 1), (3, 20, 2), (17, 16, 1)])
+@pytest.mark.parametrize("r", [1, 3, 8])
+def test_the_median_mirrors_at_the_border_however_small_the_image(shape, r):
+    pixels = np.random.default_rng(0).random(shape).astype(np.float32)
+    mirrored = np.pad(pixels, ((r, r), (r, r), (0, 0)), "symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(mirrored, (2 * r + 1, 2 * r + 1), (0, 1))
+    np.testing.assert_array_equal(denoise(torch.from_numpy(pixels), "median", r), np.median(windows, (-2, -1)))
+
+
+@pytest.mark.parametrize("method", DENOISERS)
+def test_the_weakest_strength_survives_being_stored(method):
+    data = write(encoded(denoise=(method, 0.0001)))
+    assert read(data).denoise.strength == np.float32(0.0001)

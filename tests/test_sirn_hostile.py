@@ -17,7 +17,7 @@ from sirn_files import encoded, reseal
 
 from siren_fastai.sirn.decode import decode, decompress
 from siren_fastai.sirn.format import FormatError, Limits, parts, read, write
-from siren_fastai.sirn.reader import varint
+from siren_fastai.sirn.reader import TRUSTED, varint
 
 SMALL = Limits(pixels=1 << 12, parameters=1 << 13, layers=8, networks=8, width=64, cells=1 << 10, work=1 << 24)
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sirn"))
@@ -222,7 +222,36 @@ def test_huge_claims_take_no_memory():
 
 def test_pixels_times_parameters_are_bounded():
     data = write(encoded(1 << 13, 1 << 13, hidden=(128, 128)))
-    refused(data, "67108864 pixels of 17283 parameters are more work than the limit 1099511627776")
+    refused(data, "8192 x 8192 x 3 values would take about [0-9]+ s of one core to decode, and the limit is 1.5 s")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "8953524e0101072090039003940a030502cdcccc3d04090102803f0002803f0097f9dd5f",  # total variation of 1300 channels
+    ],
+)
+def test_what_fuzzing_found_is_refused(found):
+    refused(bytes.fromhex(found), "s of one core to decode")
+
+
+def test_the_estimate_counts_what_takes_long():
+    """Each of these is refused for its work alone: with larger limits it would be decoded."""
+    for size, options in [
+        ((8192, 8192, 1), {"denoise": ("tv", 10.0)}),
+        ((700, 700, 3), {"denoise": ("median", 8.0)}),
+        ((2, 40_000, 1), {"denoise": ("median", 8.0)}),
+        ((2000, 2000, 3), {"denoise": ("bilateral", 0.1)}),
+        ((1500, 1500, 3), {"denoise": ("nlm", 0.1)}),
+        ((4096, 4096, 3), {"hidden": (16, 16)}),
+    ]:
+        data = write(encoded(*size, **options))
+        refused(data, "s of one core to decode")
+        read(data, TRUSTED)
+
+
+def test_a_photo_of_ordinary_size_is_within_the_limits():
+    read(write(encoded(512, 768, hidden=(136, 68, 68, 68, 68, 68))))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +261,7 @@ def test_pixels_times_parameters_are_bounded():
         (Limits(parameters=100), "23 more than allowed"),
         (Limits(layers=1), "number of hidden layers must be from 0 to 2"),
         (Limits(width=7), "width must be from 1 to 7, got 8"),
-        (Limits(work=1000), "more work than the limit 1000"),
+        (Limits(work=1000), "s of one core to decode"),
         (Limits(size=50), "more than the limit 50"),
     ],
 )

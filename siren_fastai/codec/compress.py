@@ -18,6 +18,7 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.contents import Denoise
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.denoise import check_denoise, denoise
+from siren_fastai.sirn.reader import TRUSTED
 
 __all__ = ["Clusters", "Compressed", "compress"]
 
@@ -159,13 +160,13 @@ def _finish(job: Job, n_bytes: float, smoothing) -> Compressed:
     """Encode, decode the very bytes, smooth if asked to, report."""
     started = time.perf_counter()
     data, report = job.encode(n_bytes)
-    image, target = decompress(data), to_uint8(job.picture)
+    image, target = decompress(data, TRUSTED), to_uint8(job.picture)
     if smoothing:
         report["psnr_before_denoising"] = _quality(image, target)
         best = _smoothing(image, target, smoothing)
         if best is not None:
             data = job.write(best)
-            image = decompress(data)
+            image = decompress(data, TRUSTED)
         report["denoise"] = best and (best.method, best.strength)
     levels = to_uint8(image)
     whole = min(levels.shape[:2]) >= 7

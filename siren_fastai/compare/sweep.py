@@ -20,6 +20,7 @@ from siren_fastai.files import replacing
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.reader import TRUSTED
 
 __all__ = ["points", "sweep"]
 
@@ -100,7 +101,7 @@ def _ours(picture: str, levels: np.ndarray, rate: float, path: Path | None, opti
         with replacing(path) as temporary:
             temporary.write_bytes(data)
         data, encoded = path.read_bytes(), time.perf_counter()
-    decoded = decompress(data)
+    decoded = decompress(data, TRUSTED)
     times = encoded - began, time.perf_counter() - encoded
     return _row(picture, OURS, rate, len(data), decoded, levels, times)
 

@@ -11,17 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from siren_fastai.clusters import label_features
-from siren_fastai.images import add_mean
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
-from siren_fastai.render import CHUNK, render
+from siren_fastai.render import render
 from siren_fastai.sirn.denoise import denoise
 from siren_fastai.sirn.format import MAGIC, Encoded, Limits, Network, read
+from siren_fastai.sirn.work import chunk_for
 
 __all__ = ["decode", "decompress", "models_of", "read_file"]
-
-CHUNK_NUMBERS = 1 << 22  # of one layer, so that memory is bounded for wide networks too
 
 
 def decompress(data: bytes | str | os.PathLike, limits: Limits | None = None) -> Tensor:
@@ -47,11 +45,10 @@ def read_file(data: bytes | str | os.PathLike, limits: Limits | None = None) -> 
 def decode(encoded: Encoded) -> Tensor:
     """The picture that `encoded` stands for. Shapes: (h, w, c) float32 in [0, 1]."""
     widest = max(max(network.dims) for network in encoded.networks)
-    chunk = max(1, min(CHUNK, CHUNK_NUMBERS // widest))
     size = (encoded.height, encoded.width)
-    image = render(models_of(encoded), size, grid=encoded.grid, clamp=None, chunk=chunk)
+    image = render(models_of(encoded), size, grid=encoded.grid, clamp=None, chunk=chunk_for(widest))
     if encoded.mean is not None:
-        image = add_mean(image, torch.tensor(encoded.mean))
+        image.add_(torch.tensor(encoded.mean))
     image = image.clamp_(0, 1)
     return denoise(image, encoded.denoise.method, encoded.denoise.strength) if encoded.denoise else image
 

@@ -17,7 +17,7 @@ from siren_fastai.names import DENOISERS
 __all__ = ["check_denoise", "denoise"]
 
 STRONGEST = {"median": 8.0, "bilateral": 1.0, "tv": 10.0, "nlm": 1.0}
-WEAKEST = 1e-4
+WEAKEST = float(np.float32(1e-4))  # files store float32, which is below 1e-4
 
 
 def denoise(image: Tensor, method: str, strength: float) -> Tensor:
@@ -43,13 +43,16 @@ def check_denoise(method: str, strength: float) -> None:
     """Raise ValueError for an unknown method, or a strength out of the method's range."""
     if method not in DENOISERS:
         raise ValueError(f"`method` must be one of {DENOISERS}, got {method!r}")
-    if not WEAKEST <= strength <= STRONGEST[method]:
+    if not WEAKEST <= np.float32(strength) <= STRONGEST[method]:
         raise ValueError(f"`strength` of {method} must be from {WEAKEST:g} to {STRONGEST[method]:g}, got {strength!r}")
 
 
 def _median(pixels: np.ndarray, strength: float) -> np.ndarray:
     side = 2 * max(1, int(strength + 0.5)) + 1
-    return median_filter(pixels, size=(side, side, 1), mode="reflect")
+    pad = [(side // 2 if n == 2 else 0,) * 2 for n in pixels.shape[:2]]  # SciPy 1.17 mirrors 2 pixels by 8 wrongly
+    smooth = median_filter(np.pad(pixels, [*pad, (0, 0)], "symmetric"), size=(side, side, 1), mode="reflect")
+    (top, _), (left, _) = pad
+    return smooth[top : top + pixels.shape[0], left : left + pixels.shape[1]]
 
 
 def _bilateral(pixels: np.ndarray, strength: float) -> np.ndarray:

@@ -21,6 +21,7 @@ from siren_fastai.sirn.sections import (
     write_labels,
     write_picture,
 )
+from siren_fastai.sirn.work import decoding_work
 
 __all__ = [
     "CodedTensor",
@@ -129,9 +130,7 @@ def _interpret(data: bytes, sections: dict[int, tuple[int, Reader]], limits: Lim
     inputs = 2 + (Labels.features(labels.k, labels.use) if labels else 0)
     reader, most = readers[NETWORKS], min(limits.parameters, _most_parameters(len(data)))
     described = read_networks(reader, n_networks, inputs, picture["channels"], limits, most)
-    largest, pixels = max(Network.count(dims) for dims, _ in described), picture["height"] * picture["width"]
-    if pixels * largest > limits.work:
-        reader.fail(f"{pixels} pixels of {largest} parameters are more work than the limit {limits.work}")
+    _check_work(reader, picture, [dims for dims, _ in described], noise, limits)
     heads = [head for _, tensors in described for head in tensors]
     symbols = iter(_read_symbols(readers.get(SYMBOLS, Reader(b"")), heads))
     networks = [
@@ -139,6 +138,17 @@ def _interpret(data: bytes, sections: dict[int, tuple[int, Reader]], limits: Lim
         for dims, tensors in described
     ]
     return Encoded(**picture, networks=networks, labels=labels, denoise=noise), heads
+
+
+def _check_work(reader: Reader, picture: dict, dims: list[list[int]], noise: Denoise | None, limits: Limits) -> None:
+    """Reject an image that takes longer to decode than the limit."""
+    sizes = (picture["height"], picture["width"], picture["channels"])
+    work = decoding_work(*sizes, dims, noise and (noise.method, noise.strength))
+    if work > limits.work:
+        reader.fail(
+            f"{' x '.join(map(str, sizes))} values would take about {work / 1e9:.3g} s of one core to decode, and the "
+            f"limit is {limits.work / 1e9:.3g} s: give larger `Limits` if you trust the file"
+        )
 
 
 def _read_symbols(reader: Reader, heads: list[Head]) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """`siren-fastai decompress`: the image that a compressed file holds."""
 
 from siren_fastai.cli.errors import CommandError, as_usage
-from siren_fastai.cli.options import Chosen, Command, Option, integer
+from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
 from siren_fastai.cli.paths import check_output, read_coded
 from siren_fastai.cli.shared import CONFIG, OVERWRITE, PRINT_CONFIG, SIRN_FILE
 
@@ -19,6 +19,12 @@ OPTIONS = (
         nargs=2,
         metavar=("H", "W"),
     ),
+    Option(
+        "max_seconds",
+        "reject a file that would take longer to decode on one core, as estimated beforehand (default: 1.5)",
+        positive,
+        metavar="S",
+    ),
     PRINT_CONFIG,
 )
 
@@ -32,7 +38,8 @@ def run(chosen: Chosen) -> int:
     from siren_fastai.sirn.format import Limits, read
 
     with as_usage(f"{chosen.file}: "):
-        encoded = read(read_coded(chosen.file, Limits().size))
+        limits = Limits() if chosen.max_seconds is None else Limits(work=1e9 * chosen.max_seconds)
+        encoded = read(read_coded(chosen.file, limits.size), limits)
     if chosen.size:
         encoded = replace(encoded, height=chosen.size[0], width=chosen.size[1])
     _check_memory(encoded)

@@ -16,9 +16,10 @@ def run(chosen: Chosen) -> int:
     """Print a head line and a table of the parts, or with --json the same as JSON."""
     from siren_fastai.sirn.format import Limits, parts, read
 
-    data = read_coded(chosen.file, Limits().size)
+    limits = Limits(work=float("inf"))  # nothing is decoded here
+    data = read_coded(chosen.file, limits.size)
     with as_usage(f"{chosen.file}: "):
-        encoded, rows = read(data), parts(data)
+        encoded, rows = read(data, limits), parts(data, limits)
     head = _head(encoded, len(data))
     if chosen.json:
         named = [{"name": name, "bytes": size, "text": text} for name, size, text in rows]

@@ -1,4 +1,4 @@
-"""The README's block and a whole session, run as a user types them, with fewer epochs."""
+"""The README's Python blocks and a whole session, run as a user types them, with fewer epochs."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+from siren_fastai.images import load_image
 
 ROOT = Path(__file__).parent.parent
 SESSION = """
@@ -35,19 +37,39 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(code: str, changes: dict[str, str]) -> dict:
+def run(code: str, changes: dict[str, str], names: dict | None = None) -> dict:
     for old, new in changes.items():
         assert code.count(old) == 1, f"{old!r} is not in the text to run"
         code = code.replace(old, new)
-    names = {}
+    names = {} if names is None else names
     exec(compile(code, "session", "exec"), names)
     return names
 
 
-def test_the_readmes_block_runs_as_it_stands(folder):
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    names = run(block, {"fit_one_cycle(30)": "fit_one_cycle(1)"})
-    assert names["image"].shape == (512, 512, 3) and len(names["learn"].metric_history.rows) == 1
+def readme_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+
+
+def test_every_python_block_of_the_readme_is_run_here():
+    assert len(readme_blocks("python")) == 3
+
+
+def test_the_readmes_five_lines_and_its_zoom_run(folder):
+    five_lines, zoom, _ = readme_blocks("python")
+    names = run(five_lines, {"fit_one_cycle(30)": "fit_one_cycle(1)", "size=256": "size=48"})
+    assert names["learn"].dls.train_ds.shape == (48, 48) and names["learn"].final_record[-1] > 10  # dB
+    names = run(zoom, {"size=1024": "size=96", "size=512": "size=64"}, names)
+    assert names["large"].shape == (96, 96, 3) and names["face"].shape == (64, 64, 3)
+    assert load_image(folder / "face.png").shape == (64, 64, 3)
+
+
+# fastai's tabular data in pandas 3, whose arrays are read-only
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
+def test_the_readmes_tabular_example_runs(folder):
+    _, _, tabular = readme_blocks("python")
+    learn = run(tabular, {"fit_one_cycle(10)": "fit_one_cycle(2)"})["learn"]
+    history = learn.metric_history.to_frame()
+    assert 1 <= len(history) <= 2 and history.accuracy.between(0, 1).all()
 
 
 def test_a_whole_session_runs_as_it_is_typed(folder):

@@ -1,4 +1,4 @@
-"""Holding parameters still: chosen by the pattern of their names or by the index of their layer.
+"""Freezing parameters, chosen by a pattern of their names or by the number of their layer.
 
 A frozen parameter has `requires_grad` False *and* `grad` None: optimisers skip a parameter only when its `grad` is
 None; with a gradient of zero, momentum and weight decay would still move it.
@@ -15,14 +15,15 @@ __all__ = ["freeze_", "match_parameters", "unfreeze_"]
 Patterns = str | int | Iterable[str | int]
 
 
-def match_parameters(model: nn.Module, patterns: Patterns) -> dict[str, nn.Parameter]:
-    """The parameters of `model`, by name, that match any of `patterns`, in the model's order.
+def match_parameters(
+    model: nn.Module,
+    patterns: Patterns,  # globs over `named_parameters()`, such as '0.*' or '*.bias', or layer numbers; one or many
+) -> dict[str, nn.Parameter]:  # by name, in the model's order
+    """The parameters of `model` that match any of `patterns`.
 
-    A pattern is a glob over `named_parameters()`, such as '0.*' or '*.bias', or a whole number: the parameters of that
-    layer, as `model[i]` counts them (-1 is the last; a wrapper around one module is looked into; elsewhere the
-    children are counted). Shared parameters are found under each of their names.
-
-    Raises: ValueError for no pattern or one that matches nothing; TypeError for anything but strings and whole numbers.
+    A layer number chooses the parameters of `model[i]` (-1 is the last). A wrapper around one module is looked into;
+    elsewhere the children are counted. Shared parameters are found under each of their names.
+    Raises: ValueError for no pattern or one that matches nothing; TypeError for anything but strings and integers.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
     matched = set()
@@ -61,12 +62,14 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return list(module) if isinstance(module, (nn.Sequential, nn.ModuleList)) else list(module.children())
 
 
-def freeze_(model: nn.Module, patterns: Patterns) -> list[nn.Parameter]:
-    """Hold the parameters matching `patterns` still, and return those that were trainable, for `unfreeze_`.
+def freeze_(
+    model: nn.Module,
+    patterns: Patterns,  # as for `match_parameters`
+) -> list[nn.Parameter]:  # those that were trainable, for `unfreeze_`
+    """Freeze the parameters that match `patterns`.
 
-    They stay bit-identical under the optimisers that treat each parameter by itself. One with memory across parameters
-    (L-BFGS, Lookahead's slow weights) can move them once more from what it remembers: clear its state.
-
+    They stay bit-identical under optimisers that treat each parameter separately. One with memory across parameters
+    (L-BFGS, Lookahead's slow weights) can move them once more: clear its state.
     Raises: as `match_parameters`; then nothing was frozen.
     """
     matched = {id(p): p for p in match_parameters(model, patterns).values()}.values()
@@ -76,8 +79,10 @@ def freeze_(model: nn.Module, patterns: Patterns) -> list[nn.Parameter]:
     return frozen
 
 
-def unfreeze_(parameters: nn.Module | Tensor | Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """Make parameters trainable, what `freeze_` returned or all of a model, and return those that were not.
+def unfreeze_(
+    parameters: nn.Module | Tensor | Iterable[nn.Parameter],  # what `freeze_` returned, or a model for all of its own
+) -> list[nn.Parameter]:  # those that were frozen
+    """Make parameters trainable.
 
     Raises: TypeError for anything but a module or parameters.
     """

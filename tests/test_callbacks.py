@@ -1,12 +1,17 @@
-"""The promises that every callback of ours keeps, on pictures and, where it makes sense, in a plain fastai Learner."""
+"""The promises that every callback of ours keeps, on images and, where it claims so, in a plain fastai Learner."""
+
+import importlib
+import inspect
+import pkgutil
 
 import pytest
-from fastai.callback.core import event
+from fastai.callback.core import Callback, event
 from fastai.callback.schedule import lr_find  # noqa: F401  gives Learner.lr_find
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from learners import pixel_learner, plain_learner, same, weights
 
+import siren_fastai.callbacks
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -17,7 +22,7 @@ from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 
-ANYWHERE = {  # callback -> the learner it is given to, as a function of a folder
+ANYWHERE = {  # name of the case: the callback, made for a folder; these work in any Learner
     "FreezeLayers": lambda path: FreezeLayers("0.*"),
     "ScaleWidths": lambda path: ScaleWidths(2),
     "MetricHistory": lambda path: MetricHistory(),
@@ -25,20 +30,35 @@ ANYWHERE = {  # callback -> the learner it is given to, as a function of a folde
     "QuantizeAware": lambda path: QuantizeAware(5),
     "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500),
 }
-PICTURES = {
+IMAGES = {  # these need sine layers or an image
     **ANYWHERE,
     "ApplyInit": lambda path: ApplyInit("siren"),
     "ClusterFeatures": lambda path: ClusterFeatures(3),
     "SavePictureAt": lambda path: SavePictureAt(path, levels=(1.0, 60.0)),
     "WatchFit": lambda path: WatchFit(path / "fit.gif"),
 }
-CASES = [(pixel_learner, make) for make in PICTURES.values()] + [(plain_learner, make) for make in ANYWHERE.values()]
-NAMES = [f"pixels-{name}" for name in PICTURES] + [f"plain-{name}" for name in ANYWHERE]
+CASES = [(pixel_learner, make) for make in IMAGES.values()] + [(plain_learner, make) for make in ANYWHERE.values()]
+NAMES = [f"pixels-{name}" for name in IMAGES] + [f"plain-{name}" for name in ANYWHERE]
+
+
+def callback_classes():
+    """The classes of the package `callbacks` that users can add, by name; not those that others are built on."""
+    modules = [
+        importlib.import_module(f"{siren_fastai.callbacks.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(siren_fastai.callbacks.__path__)
+    ]
+    found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, Callback)}
+    ours = {c for c in found if c.__module__.startswith(siren_fastai.callbacks.__name__)}
+    return {c.__name__ for c in ours if not any(issubclass(o, c) and o is not c for o in ours)}
+
+
+def test_every_callback_is_among_the_cases():
+    assert {name.split("-")[0] for name in IMAGES} == callback_classes()
 
 
 @pytest.fixture(params=CASES, ids=NAMES)
 def made(request, tmp_path):
-    """(learner, callback, a function that makes the same pair anew)"""
+    """(learner, callback, a function that makes another such pair)"""
     new_learner, new_callback = request.param
 
     def make():
@@ -56,22 +76,23 @@ def test_1_its_name_is_free_on_a_plain_learner(made, tmp_path):
 
 def test_2_every_event_method_is_a_real_event(made):
     _, callback, _ = made
-    methods = [name for name in vars(type(callback)) if name.startswith(("before_", "after_"))]
+    classes = [c for c in type(callback).__mro__ if c.__module__.startswith("siren_fastai")]
+    methods = [name for c in classes for name in vars(c) if name.startswith(("before_", "after_"))]
     assert methods and all(hasattr(event, name) for name in methods)
 
 
-def test_3_looking_at_a_fresh_learner_leaves_its_weights(made):
+def test_3_validate_and_lr_find_leave_the_weights_of_a_new_learner(made):
     learn, _, _ = made
-    look_at_without_change(learn)
+    check_evaluation_changes_nothing(learn)
 
 
-def test_4_looking_at_a_trained_learner_leaves_its_weights(made):
+def test_4_validate_and_lr_find_leave_the_weights_of_a_trained_learner(made):
     learn, _, _ = made
     learn.fit(2, 1e-2)
-    look_at_without_change(learn)
+    check_evaluation_changes_nothing(learn)
 
 
-def look_at_without_change(learn):
+def check_evaluation_changes_nothing(learn):
     before = weights(learn)
     learn.validate()
     learn.get_preds()

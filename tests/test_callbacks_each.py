@@ -1,4 +1,4 @@
-"""What each callback does, beside the promises that all keep."""
+"""What each callback does, in addition to the promises that all keep."""
 
 import json
 
@@ -67,16 +67,20 @@ def test_apply_init_added_later_is_not_used_up_by_lr_find(tmp_path):
     learn = pixel_learner(tmp_path)
     before = weights(learn)
     learn.add_cb(ApplyInit("siren")).lr_find(num_it=3, show_plot=False)
-    assert same(before, weights(learn)) and learn.apply_init.pending
+    assert same(before, weights(learn))
     learn.fit(1, 0.0)
-    assert not same(before, weights(learn)) and not learn.apply_init.pending
+    assert not same(before, weights(learn))
 
 
-def test_apply_init_forgets_the_optimisers_momentum(tmp_path):
-    learn = pixel_learner(tmp_path, opt_func=Adam)
-    learn.fit(1, 1e-2)
-    learn.add_cb(ApplyInit("siren")).apply_init._apply()
-    assert not any("grad_avg" in state for state in learn.opt.state.values())
+def test_after_apply_init_the_optimiser_begins_without_momentum_from_the_old_weights(tmp_path):
+    results = []
+    for epochs_before in (0, 2):
+        learn = pixel_learner(tmp_path, opt_func=Adam, order="raster")
+        learn.fit(epochs_before, 1e-2)
+        torch.manual_seed(3)
+        learn.fit(1, 1e-2, cbs=ApplyInit("siren"))
+        results.append(weights(learn))
+    assert same(*results)
 
 
 def test_apply_init_names_unknown_schemes_at_once():
@@ -333,13 +337,28 @@ def test_stop_at_ends_the_fit_at_the_first_epoch_that_reaches_the_value(tmp_path
     assert reached["opt_steps"] == table.opt_steps[first]
 
 
-def test_stop_at_knows_that_losses_fall_and_reports_what_was_not_reached(tmp_path):
+def test_stop_at_knows_that_losses_fall(tmp_path, capsys):
     learn = plain_learner(tmp_path, cbs=StopAt("valid_loss", 1e9))
     learn.fit(3, 1e-3)
-    assert learn.stop_at.reached["epoch"] == 0
+    assert learn.stop_at.reached["epoch"] == 0 and capsys.readouterr().out == ""
+
+
+def test_stop_at_says_once_per_fit_that_its_level_was_not_reached(tmp_path, capsys):
+    learn = pixel_learner(tmp_path, cbs=StopAt("psnr", 90))
+    learn.fit(3, 1e-3)
+    best = max(psnr for _, _, psnr in learn.recorder.values)
+    assert learn.stop_at.reached is None
+    assert capsys.readouterr().out == f"StopAt: psnr did not reach 90 in 3 epochs, the best is {best:.4g}\n"
+    learn.validate(), learn.get_preds(), learn.lr_find(num_it=3, show_plot=False)
+    assert "StopAt" not in capsys.readouterr().out
+
+
+def test_stop_at_survives_a_metric_that_is_not_a_number(tmp_path, capsys):
     learn = plain_learner(tmp_path, cbs=StopAt("valid_loss", 0.0))
-    learn.fit(2, 1e-3)
-    assert learn.stop_at.reached is None and len(learn.recorder.values) == 2
+    with torch.no_grad():
+        learn.model[0].weight.fill_(torch.nan)
+    learn.fit(1, 1e-3)
+    assert "did not reach 0 in 1 epochs, the best is nan" in capsys.readouterr().out
 
 
 def test_stop_at_names_the_columns_there_are(tmp_path):
@@ -354,7 +373,7 @@ def test_usability_levels_are_the_notes():
     assert [round(level, 1) for level in USABILITY_LEVELS.values()] == [23.9, 29.9, 43.9]
 
 
-def test_pictures_are_saved_once_when_a_level_is_first_reached(tmp_path):
+def test_images_are_saved_once_when_a_level_is_first_reached(tmp_path):
     learn = pixel_learner(tmp_path, cbs=[MetricHistory(), SavePictureAt(tmp_path / "levels", levels=(8.0, 12.0, 90.0))])
     learn.fit(8, 3e-3)
     saved, table = learn.save_picture_at.saved, learn.metric_history.to_frame()
@@ -364,18 +383,53 @@ def test_pictures_are_saved_once_when_a_level_is_first_reached(tmp_path):
         assert psnr(load_image(path), picture()) == pytest.approx(quality, abs=0.2)
 
 
-def test_saving_pictures_needs_pictures(tmp_path):
+def test_saving_images_needs_images(tmp_path):
     with pytest.raises(ValueError, match="from_image"):
         plain_learner(tmp_path).fit(1, cbs=SavePictureAt(tmp_path))
     with pytest.raises(ValueError, match="`levels`"):
         SavePictureAt(levels=())
 
 
+@pytest.mark.parametrize("make", [SavePictureAt, WatchFit])
+def test_snapshots_are_due_after_the_first_epoch_every_few_and_the_last(tmp_path, make):
+    """Both callbacks have the same `every` and the same `size` as `render`."""
+    callback = make(every=2, size=20)
+    learn = pixel_learner(tmp_path, cbs=callback)
+    due = []
+
+    class Note(Callback):
+        order = callback.order + 1
+
+        def after_epoch(self):
+            due.append(callback.due)
+
+    learn.fit(4, 1e-3, cbs=Note())
+    assert due == [True, False, True, True]
+
+
+def test_the_files_and_frames_have_the_size_that_render_gives(tmp_path):
+    cbs = [SavePictureAt(tmp_path, levels=(1.0,), size=20), WatchFit(tmp_path / "fit.gif", size=20)]
+    learn = pixel_learner(tmp_path, cbs=cbs)
+    learn.fit(1, 1e-3)
+    assert learn.render(20).shape == (24, 20, 3)
+    assert load_image(tmp_path / "at_1.0dB.png").shape == (24, 20, 3)
+    assert [frame.size for frame in learn.watch_fit.frames] == [(20, 24)]
+
+
+@pytest.mark.parametrize("make", [SavePictureAt, WatchFit])
+@pytest.mark.parametrize(
+    "options, name", [(dict(every=0), "`every`"), (dict(size=0), "`size`"), (dict(size=(4,)), "`size`")]
+)
+def test_bad_options_of_snapshots_are_named_before_any_fit(make, options, name):
+    with pytest.raises(ValueError, match=name):
+        make(**options)
+
+
 # WatchFit
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_the_animation_has_a_frame_per_look(tmp_path, suffix):
+def test_the_animation_has_a_frame_per_snapshot(tmp_path, suffix):
     path = tmp_path / f"fit{suffix}"
     learn = pixel_learner(tmp_path, cbs=WatchFit(path, every=2, size=(24, 20)))
     learn.fit(5, 1e-2)
@@ -384,7 +438,7 @@ def test_the_animation_has_a_frame_per_look(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("make", [lambda path: SavePictureAt(path), lambda path: WatchFit(path / "fit.gif")])
-def test_pictures_without_a_grid_are_refused_before_training(tmp_path, make):
+def test_images_without_a_grid_are_refused_before_training(tmp_path, make):
     learn = pixel_learner(tmp_path, dims=(1, 8, 3), coords="line")
     before = weights(learn)
     with pytest.raises(ValueError, match="on a grid"):
@@ -393,7 +447,7 @@ def test_pictures_without_a_grid_are_refused_before_training(tmp_path, make):
 
 
 @pytest.mark.parametrize("low, high", [(-1.0, 1.0), (0.0, 255.0)])
-def test_pictures_in_any_range_are_saved_and_watched_from_black_to_white(tmp_path, low, high):
+def test_images_in_any_range_are_saved_and_watched_from_black_to_white(tmp_path, low, high):
     values = np.round(picture() * 255) / 255 * (high - low) + low
     model = siren_model([2, 16, 3])
     with torch.no_grad():
@@ -420,8 +474,8 @@ def test_frames_are_not_exported(tmp_path):
     assert loaded.path == tmp_path / "fit.gif"
 
 
-def test_watching_names_what_it_cannot_write():
+def test_watch_fit_names_bad_options():
     with pytest.raises(ValueError, match=".webp or .gif"):
         WatchFit("fit.mp4")
-    with pytest.raises(ValueError, match="`every`"):
-        WatchFit(every=0)
+    with pytest.raises(ValueError, match="`fps`"):
+        WatchFit(fps=0)

@@ -1,4 +1,4 @@
-"""Freezing: frozen tensors stay bit-identical under every optimiser, free ones move, and undoing is exact."""
+"""Freezing: frozen tensors stay bit-identical under every optimiser, free ones move, and unfreezing is exact."""
 
 import pytest
 import torch
@@ -56,8 +56,8 @@ def test_frozen_parameters_do_not_move_under_momentum_and_weight_decay(make, set
     assert moved(model, start) == everything
 
 
-def test_requires_grad_alone_would_not_hold_them():
-    """The trap that `grad = None` is for: a zero gradient left behind still brings momentum and decay."""
+def test_requires_grad_alone_would_not_freeze_them():
+    """Why `grad` is set to None: with a zero gradient, momentum and decay still move the weights."""
     model = siren_model([2, 8, 1])
     optimiser = OPTIMISERS["adam"](model.parameters())
     train(model, optimiser)
@@ -81,12 +81,12 @@ def test_unfreezing_restores_exactly_the_state_before():
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     frozen = freeze_(model, "0.*")
     assert [id(p) for p in frozen] == [id(model[0].linear.weight)]
-    assert freeze_(model, "0.*") == []  # someone else's work is not undone twice
+    assert freeze_(model, "0.*") == []  # what was frozen before isn't returned
     assert [id(p) for p in unfreeze_(frozen)] == [id(model[0].linear.weight)]
     assert {name: p.requires_grad for name, p in model.named_parameters()} == before
 
 
-def test_a_model_is_unfrozen_whole():
+def test_all_of_a_model_is_unfrozen():
     model = siren_model([2, 8, 8, 1])
     freeze_(model, "*")
     assert not any(p.requires_grad for p in model.parameters())
@@ -140,13 +140,13 @@ def test_layers_are_counted_as_the_model_indexes_them():
         match_parameters(model, 1)
 
 
-def test_a_wrapper_around_the_layers_is_looked_into():
-    class Picture(nn.Module):
+def test_layers_are_found_inside_a_wrapper():
+    class Wrapper(nn.Module):
         def __init__(self):
             super().__init__()
             self.net = siren_model([2, 8, 8, 1])
 
-    assert names(Picture(), [0]) == ["net.0.linear.weight", "net.0.linear.bias"]
+    assert names(Wrapper(), [0]) == ["net.0.linear.weight", "net.0.linear.bias"]
     assert names(siren_model([2, 3], final="sine"), 0) == ["0.linear.weight", "0.linear.bias"]
 
 

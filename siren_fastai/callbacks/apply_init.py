@@ -2,22 +2,26 @@
 
 from fastai.callback.core import Callback, TrainEvalCallback
 
-from siren_fastai.init import apply_init_, get_scheme
+from siren_fastai.init import Scheme, apply_init_, get_scheme
 
 __all__ = ["ApplyInit"]
 
 
 class ApplyInit(Callback):
-    """Draw the weights by `scheme` (a number 1-38, a name, or a `Scheme`), once.
+    """Draw the weights by an initialisation scheme, once.
 
-    Given to `Learner(cbs=...)` it acts when the learner is made; added later, before the first training batch that is
-    not `lr_find`'s. Then it is done: further fits continue, `validate` and `get_preds` see the trained weights. The
-    optimiser forgets what it knew of the old weights. Raises ValueError for an unknown scheme, at once.
+    Given to `Learner(cbs=...)` it acts when the learner is created; added later, before the first training batch that
+    isn't `lr_find`'s. After that, further fits continue, and `validate` and `get_preds` use the trained weights. The
+    optimiser's state, such as momentum, belongs to the old weights and is cleared.
+    Raises: ValueError for an unknown scheme, at once.
     """
 
     order = TrainEvalCallback.order - 2  # after the callbacks that change the network's shape
 
-    def __init__(self, scheme: int | str = "siren"):
+    def __init__(
+        self,
+        scheme: int | str | Scheme = "siren",  # a number 1-38 or a name of `SCHEMES`, or a `Scheme`
+    ):
         self.scheme, self.pending = get_scheme(scheme), True
 
     def after_create(self):
@@ -26,7 +30,7 @@ class ApplyInit(Callback):
     def before_train(self):
         if self.pending:
             self._apply()
-            self.pending = hasattr(self, "lr_finder")  # lr_find restores the old weights: then act again
+            self.pending = hasattr(self, "lr_finder")  # lr_find restores the old weights, so act again
 
     def _apply(self):
         apply_init_(self.model, self.scheme)

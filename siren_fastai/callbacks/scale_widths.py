@@ -9,17 +9,20 @@ __all__ = ["ScaleWidths"]
 
 
 class ScaleWidths(Callback):
-    """Multiply the hidden widths of the network by `mult`, keeping their proportions, inputs and outputs.
+    """Multiply the hidden widths of the network, keeping their proportions, its inputs and its outputs.
 
-    Acts once, when `Learner(cbs=...)` is made; the layers are drawn anew, as large as they were (see `scale_widths_`).
-    A network that was scaled by `mult` for another learner stays as it is.
-    Raises: ValueError for mult <= 0, for a network that is not a chain of linear layers or was scaled by another
-    number, or if added after creation.
+    Acts once, when `Learner(cbs=...)` is created; the layers are redrawn at their old scale (see `scale_widths_`). A
+    network that was scaled by the same `mult` for another learner stays as it is.
+    Raises: ValueError for mult <= 0, for a network that isn't a chain of linear layers or was scaled by another
+        number, or if added after creation.
     """
 
     order = TrainEvalCallback.order - 4  # before features are added and weights drawn
 
-    def __init__(self, mult: float = 2.0):
+    def __init__(
+        self,
+        mult: float = 2.0,  # times as many units per hidden layer, rounded, at least 1
+    ):
         if not mult > 0:
             raise ValueError(f"`mult` must be above 0, got {mult!r}")
         self.mult, self.done = mult, False
@@ -32,7 +35,7 @@ class ScaleWidths(Callback):
             first.widths_scaled_by = self.mult
         elif before != self.mult:
             raise ValueError(
-                f"`ScaleWidths({self.mult})` met a network that another learner has scaled by {before}: give a new "
+                f"`ScaleWidths({self.mult})` got a network that another learner has scaled by {before}: give a new "
                 f"network, or scale this one by hand with `scale_widths_`"
             )
         self.done = True

@@ -1,0 +1,52 @@
+"""What the callbacks that render during a fit share: which data they accept, when they act, and the rendered image."""
+
+from collections.abc import Sequence
+
+from fastai.callback.core import Callback
+from torch import Tensor, nn
+
+from siren_fastai.coords import region_size
+from siren_fastai.data import PixelDataset
+from siren_fastai.render import render
+
+__all__ = ["SnapshotCallback", "snapshot"]
+
+
+def snapshot(
+    model: nn.Module,  # the network, as it is now
+    data: PixelDataset,  # of a grey or RGB image on a grid
+    size: int | Sequence[int] | None = None,  # as for `render`; None is the data's
+) -> Tensor:  # (height, width, c) float32 in [0, 1] on the CPU
+    """Render the image of `model`; black and white are the ends of the data's `value_range`."""
+    return data.to_unit(render(model, size, grid=data.grid, clamp=data.value_range, shape=data.shape))
+
+
+class SnapshotCallback(Callback):
+    """Know when a snapshot is due: after the first epoch of a fit, then every `every` epochs, and after the last.
+
+    `lr_find` takes none. Raises: ValueError for a bad `every` or `size` at once, and before the first batch for data
+    that aren't a grey or RGB image on a grid.
+    """
+
+    def __init__(self, every: int, size: int | Sequence[int] | None):
+        if every < 1:
+            raise ValueError(f"`every` must be 1 epoch or more, got {every!r}")
+        region_size((1, 1), size=size)  # or ValueError
+        self.every, self.size = every, size
+
+    def before_fit(self):
+        self.fitting = False
+
+    def before_train(self):
+        self.fitting = not hasattr(self, "lr_finder")
+        data = self.dls.train_ds
+        image = len(getattr(data, "shape", ())) == 2 and data.grid and data.n_channels in (1, 3)
+        if not image:
+            raise ValueError(
+                f"`{type(self).__name__}` needs a grey or RGB image on a grid: use PixelDataLoaders.from_image"
+            )
+
+    @property
+    def due(self) -> bool:
+        """Whether the epoch that has just ended is one of those to render."""
+        return self.fitting and (self.epoch % self.every == 0 or self.epoch == self.n_epoch - 1)

@@ -191,14 +191,17 @@ def test_existing_files_stay_unless_y_is_said(rgb, coded, tmp_path, untrained, r
 # --- decompress and info
 
 
-def test_decompress_at_any_size(coded, tmp_path):
+def test_decompress_at_any_size(coded, tmp_path, capsys):
     path = str(tmp_path / "x.png")
     assert main(["decompress", coded, path, "--size", "7", "50"]) == 0
     np.testing.assert_array_equal(levels_of(path), to_uint8(decode(encoded(7, 50))))
+    assert "--size 7 50 changes the proportions" in capsys.readouterr().err
+    assert main(["decompress", coded, path, "--size", "36", "--y"]) == 0
+    assert levels_of(path).shape == (36, 48, 3) and capsys.readouterr().err == ""
 
 
 def test_decompress_refuses_what_does_not_fit(coded, tmp_path, refused):
-    assert "give a smaller --size" in refused("decompress", coded, tmp_path / "x.png", "--size", 9_000_000, 9_000_000)
+    assert "give a smaller --size" in refused("decompress", coded, tmp_path / "x.png", "--size", 9_000_000)
     assert "must end in a picture's suffix" in refused("decompress", coded, tmp_path / "x.doc")
 
 

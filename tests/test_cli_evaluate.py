@@ -60,22 +60,52 @@ def test_evaluate_refuses_pictures_of_other_proportions(run, tmp_path, capsys):
     assert "the checkpoint's has 12x16: give the picture it was fitted to" in last_error(capsys, "evaluate")
 
 
-def test_render_at_any_size_and_region(run, tmp_path):
+def test_render_at_any_size_and_region(run, tmp_path, capsys):
     path, saved = str(tmp_path / "out.png"), load_checkpoint(final(run))
     assert main(["render", final(run), path]) == 0
     np.testing.assert_array_equal(levels_of(path), levels_of(run / "predicted_image.png"))
     assert main(["render", final(run), path, "--size", "7", "30"]) == 0
     np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((7, 30))))
+    assert "warning: --size 7 30 changes the proportions of the image; --size 7 keeps them" in capsys.readouterr().err
     assert main(["render", final(run), path, "--size", "4", "5", "--region", "-1", "0", "0", "1"]) == 0
     np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((4, 5), (-1.0, 0.0, 0.0, 1.0))))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments, shape",  # the fit's image has 12 x 16 pixels
+    [
+        (["--size", "30"], (30, 40)),
+        (["--size", "30", "40"], (30, 40)),
+        (["--size", "7", "9"], (7, 9)),  # 7 x 9.33, rounded
+        (["--region", "-1", "-1", "1", "0"], (12, 8)),  # the left half
+        (["--region", "-1", "-1", "1", "0", "--size", "16"], (24, 16)),
+        (["--region", "-1", "-1", "1", "0", "--size", "24", "16"], (24, 16)),
+    ],
+)
+def test_render_keeps_the_proportions_without_a_warning(run, tmp_path, capsys, arguments, shape):
+    path = str(tmp_path / "out.png")
+    assert main(["render", final(run), path, *arguments]) == 0
+    assert levels_of(path).shape[:2] == shape and capsys.readouterr().err == ""
+
+
+def test_render_warns_of_a_square_from_a_wide_image(run, tmp_path, capsys):
+    path = str(tmp_path / "out.png")
+    assert main(["render", final(run), path, "--size", "512", "512"]) == 0
+    assert levels_of(path).shape[:2] == (512, 512)
+    error = capsys.readouterr().err
+    assert error == (
+        "siren-fastai: warning: --size 512 512 changes the proportions of the image; --size 512 keeps them\n"
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--region", "1", "0", "0", "1"], "`region` must be"),
+        (["--region", "1", "0", "0", "1"], "--region: `region` must be"),
         (["--size", "0", "5"], "must be an integer of 1 or more"),
-        (["--size", "9000000", "9000000"], "GiB, and"),
+        (["--size", "9000000"], "GiB, and"),
+        (["--size", "9", "9", "9"], "--size takes the shorter side, or height and width; got 3 numbers"),
         (["--device", "quantum"], "not available here"),
     ],
 )

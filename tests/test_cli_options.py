@@ -149,11 +149,30 @@ def test_precedence_of_lists(config):
     def size(*arguments, environment=None):
         return parse(COMMANDS["render"], ["a", "b.png", *arguments], environment or {})
 
+    for text in ("size=4\n", "size=[4]\n"):
+        assert size(*config(text)).size == [4]
     arguments = config("size=[4,5]\n")
     assert size().size is None and size(*arguments).size == [4, 5]
     assert size(*arguments, environment={"SIREN_FASTAI_SIZE": "[6,7]"}).size == [6, 7]
     chosen = size(*arguments, "--size", "8", "9", environment={"SIREN_FASTAI_SIZE": "[6,7]"})
     assert chosen.size == [8, 9] and chosen.sources["size"] == "command line"
+
+
+@pytest.mark.parametrize("given", [["4"], ["4", "5"]])
+def test_lists_do_not_take_in_the_arguments_after_them(given):
+    for arguments in (
+        ["--size", *given, "a", "b.png"],
+        ["a", "--size", *given, "b.png"],
+        ["a", "b.png", "--size", *given],
+    ):
+        chosen = parse(COMMANDS["render"], arguments, {})
+        assert (chosen.checkpoint, chosen.output, chosen.size) == ("a", "b.png", [int(n) for n in given])
+    chosen = parse(COMMANDS["rd"], ["--codecs", "jpeg", "webp", "--bpp", *given, "folder", "--output", "x", "--y"], {})
+    assert (chosen.folder, chosen.codecs, chosen.output, chosen.y) == ("folder", ["jpeg", "webp"], "x", True)
+    with pytest.raises(CommandError, match="argument --size: must be an integer of 1 or more, got 'x'"):
+        parse(COMMANDS["render"], ["a", "b.png", "--size", "x"], {})
+    with pytest.raises(CommandError, match="argument --size: expected at least one argument"):
+        parse(COMMANDS["render"], ["a", "b.png", "--size"], {})
 
 
 def test_the_required_name_may_come_from_the_config_file_or_the_environment(config):

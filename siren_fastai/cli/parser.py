@@ -22,7 +22,7 @@ def parse(command: Command, arguments: list[str], environment=None) -> Chosen:
     environment = os.environ if environment is None else environment
     parser = _parser_of(command)
     _check_environment(parser, command, environment)
-    found = vars(parser.parse_args(arguments, env_vars=environment))
+    found = vars(parser.parse_args(_lists_last(command, arguments), env_vars=environment))
     sources = _sources(parser)
     values = {}
     for option in command.options:
@@ -80,14 +80,43 @@ def _parser_of(command: Command) -> _Parser:
     return parser
 
 
+def _lists_last(command: Command, arguments: list[str]) -> list[str]:
+    """`arguments` with the options of several values at the end, where they cannot take in the positional ones."""
+    lists = {name: option for option in command.options if option.nargs == "+" for name in _spellings(option)}
+    others, moved, current = [], [], None
+    for text in arguments:
+        if text in lists:
+            current, n_values = lists[text], -1  # the option itself is not a value
+        elif current and n_values > 0 and not _continues(current, text):
+            current = None
+        if current is None:
+            others.append(text)
+        else:
+            moved.append(text)
+            n_values += 1
+    return others + moved
+
+
+def _continues(option: Option, text: str) -> bool:
+    """Whether `text` belongs to the values before it: any number does, and any of the choices."""
+    try:
+        float(text)
+    except ValueError:
+        return text in (option.choices or ())
+    return True
+
+
+def _spellings(option: Option) -> list[str]:
+    return list(dict.fromkeys([f"--{option.name}", f"--{option.name.replace('_', '-')}"]))
+
+
 def _add(group, option: Option) -> None:
     text = option.help if option.default is None else f"{option.help} (default: {option.default})"
     settings = dict(help=text.replace("%", "%%"))
     if option.positional:
         group.add_argument(option.name, metavar=option.metavar, type=option.type, nargs=option.nargs, **settings)
         return
-    spellings = list(dict.fromkeys([f"--{option.name}", f"--{option.name.replace('_', '-')}"]))
-    names = ([option.short] if option.short else []) + spellings
+    names = ([option.short] if option.short else []) + _spellings(option)
     if option.type is None:
         group.add_argument(*names, dest=option.name, action="store_true", default=None, **settings)
         return

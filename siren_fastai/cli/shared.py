@@ -3,7 +3,7 @@
 from siren_fastai.cli.options import Option, integer
 from siren_fastai.names import COLORS
 
-__all__ = ["CHECKPOINT", "COLOR", "CONFIG", "DEVICE", "OVERWRITE", "PRINT_CONFIG", "SEED", "SIRN_FILE", "STEPS"]
+__all__ = ["CHECKPOINT", "COLOR", "CONFIG", "DEVICE", "OVERWRITE", "PRINT_CONFIG", "SEED", "SIRN_FILE", "SIZE", "STEPS"]
 
 CONFIG = Option(
     "config_filepath", "config file: key=value, flag=true, list=[a,b,c]; # and ; start comments", short="-c"
@@ -15,6 +15,13 @@ OVERWRITE = Option("y", "overwrite the output if it exists", None)
 CHECKPOINT = Option("checkpoint", "a .safetensors file that fit wrote", metavar="CHECKPOINT", positional=True)
 SIRN_FILE = Option("file", "a .sirn file that compress wrote", metavar="FILE", positional=True)
 COLOR = Option("color", "compress it as it is, as gray, or as RGB", choices=COLORS, default="auto")
+SIZE = Option(
+    "size",
+    "the shorter side in pixels, keeping the proportions; or height and width (default: the image's own)",
+    integer(1),
+    nargs="+",
+    metavar="N",
+)
 STEPS = Option(
     "steps",
     "training steps, the last 60 % of them with quantised weights (default: 110 per unit of the network's width)",

@@ -1,4 +1,4 @@
-"""One line on the terminal that tells how far a fit is."""
+"""What a command shows while it runs: a progress line, and warnings."""
 
 import sys
 import time
@@ -6,13 +6,18 @@ import time
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "warn"]
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error."""
+    print(f"siren-fastai: warning: {message}", file=sys.stderr, flush=True)
 
 
 class ProgressLine(Callback):
     """Redraw `[####    ] epoch 12/300  1:23 left` on standard error, a few times a second, if that is a terminal.
 
-    `say` prints a line above it, or just prints where there is no terminal.
+    `say` prints a line above it, or just prints if there is no terminal.
     """
 
     order, run_valid = ProgressCallback.order, False
@@ -38,12 +43,12 @@ class ProgressLine(Callback):
         self.stream.flush()
 
     def say(self, text: str) -> None:
-        """Print a line, the bar out of its way."""
+        """Print a line above the progress line."""
         self.clear()
         print(text, flush=True)
 
     def clear(self) -> None:
-        """Take the bar away, as at the end of a fit."""
+        """Remove the progress line, as at the end of a fit."""
         if self.on_terminal:
             self.stream.write("\r\033[K")
             self.stream.flush()

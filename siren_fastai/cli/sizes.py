@@ -1,0 +1,53 @@
+"""The size of an image that a command writes: from `--size` and `--region`, within the memory there is."""
+
+from collections.abc import Sequence
+
+from siren_fastai.cli.devices import device_of
+from siren_fastai.cli.errors import CommandError, as_usage
+from siren_fastai.cli.pictures import available_memory
+from siren_fastai.cli.terminal import warn
+from siren_fastai.coords import region_size
+
+__all__ = ["check_memory", "output_size"]
+
+
+def output_size(
+    shape: tuple[int, int], size: Sequence[int] | None, region: Sequence[float] | None = None
+) -> tuple[int, int]:
+    """The height and width that `--size` asks for: one number is the shorter side, two are height and width.
+
+    `shape` is the size of the whole image; a `size` of None keeps its pixel density. Two numbers that change the
+    proportions are taken, with a warning.
+    Raises: CommandError for more than two numbers, or an impossible region.
+    """
+    if size is not None and len(size) > 2:
+        raise CommandError(f"--size takes the shorter side, or height and width; got {len(size)} numbers")
+    with as_usage("--region: "):
+        natural = region_size(shape, region)
+        if size is None:
+            return natural
+        if len(size) == 1:
+            return region_size(shape, region, size[0])
+    top, left, bottom, right = region or (-1, -1, 1, 1)
+    _warn_of_distortion(*size, shape[1] * (right - left) / (shape[0] * (bottom - top)))
+    return tuple(size)
+
+
+def _warn_of_distortion(height: int, width: int, width_per_height: float) -> None:
+    """Warn unless height or width is what the other one asks for, within a pixel."""
+    if min(abs(height * width_per_height - width), abs(width / width_per_height - height)) > 1:
+        warn(f"--size {height} {width} changes the proportions of the image; --size {min(height, width)} keeps them")
+
+
+def check_memory(size: tuple[int, int], floats_per_pixel: int) -> None:
+    """Reject an image that memory cannot hold while it is computed.
+
+    Raises: CommandError that states the estimate.
+    """
+    height, width = size
+    needed, spare = 4 * floats_per_pixel * height * width, available_memory(device_of("cpu"))
+    if spare is not None and needed > spare:
+        raise CommandError(
+            f"{height}x{width} pixels need about {needed / 2**30:.1f} GiB, and {spare / 2**30:.1f} GiB are free: "
+            "give a smaller --size"
+        )

@@ -71,7 +71,13 @@ SPELLED = [
     for option in command.options
     if "_" in option.name and not option.positional and option.name not in ("config_filepath", "print_config")
 ]
-REQUIRED = {"fit": NAME, "evaluate": ["a"], "render": ["a", "b"], "analyze": ["a"], "compress": ["a", "b"]}
+
+
+def required_by(command, besides):
+    """The arguments without which `command` is not understood."""
+    positional = ["x" for option in command.options if option.positional]
+    needed = [option for option in command.options if option.required and option is not besides]
+    return positional + [text for option in needed for text in (f"--{option.name}", *value_for(option))]
 
 
 def value_for(option):
@@ -83,7 +89,7 @@ def value_for(option):
 
 @pytest.mark.parametrize("command, option", SPELLED, ids=lambda value: value.name)
 def test_both_spellings_are_one_option(command, option):
-    required = [] if option.required else REQUIRED[command.name]
+    required = required_by(command, besides=option)
     spellings = option.name, option.name.replace("_", "-")
     found = [parse(command, [*required, f"--{name}", *value_for(option)], {}) for name in spellings]
     assert found[0] == found[1] and found[0].sources[option.name] == "command line"

@@ -56,7 +56,7 @@ def untrained(monkeypatch):
 
 @pytest.fixture
 def refused(capsys):
-    """Run a command that must end so; returns its message."""
+    """Run a command that must end with this exit code; returns its message."""
 
     def run(*arguments, code=2):
         assert main([str(argument) for argument in arguments]) == code
@@ -67,17 +67,17 @@ def refused(capsys):
     return run
 
 
-def test_a_picture_to_a_file_and_back(rgb, tmp_path, capsys):
-    file, back, report = (str(tmp_path / name) for name in ("made/x.sirn", "x.png", "x.json"))
-    assert main(["compress", rgb, file, "--bpp", "6", "--steps", "4", "--mean", "--report", report]) == 0
+def test_an_image_to_a_file_and_back(rgb, tmp_path, capsys):
+    file, back, report_path = (str(tmp_path / name) for name in ("made/x.sirn", "x.png", "x.json"))
+    assert main(["compress", rgb, file, "--bpp", "6", "--steps", "4", "--mean", "--report", report_path]) == 0
     data = (tmp_path / "made" / "x.sirn").read_bytes()
-    told = json.loads((tmp_path / "x.json").read_text())
-    assert f"{len(data)} bytes, {told['bpp']:.4f} bits per pixel" in capsys.readouterr().out
-    assert told["bytes"] == len(data) and told["bpp"] == 8 * len(data) / (24 * 32) <= 6
+    report = json.loads((tmp_path / "x.json").read_text())
+    assert f"{len(data)} bytes, {report['bpp']:.4f} bits per pixel" in capsys.readouterr().out
+    assert report["bytes"] == len(data) and report["bpp"] == 8 * len(data) / (24 * 32) <= 6
     assert main(["decompress", file, back]) == 0
     np.testing.assert_array_equal(levels_of(back), to_uint8(decompress(data)))
     error = levels_of(back).astype(float) - levels_of(rgb)
-    assert told["psnr"] == pytest.approx(20 * np.log10(255) - 10 * np.log10(np.mean(error**2)), abs=1e-3)
+    assert report["psnr"] == pytest.approx(20 * np.log10(255) - 10 * np.log10(np.mean(error**2)), abs=1e-3)
 
 
 def test_defaults_in_the_help_are_those_of_the_library():
@@ -128,7 +128,7 @@ def test_what_cannot_be_compressed_is_refused(rgb, tmp_path, untrained, refused,
     assert not (tmp_path / "x.sirn").exists()
 
 
-def test_pictures_that_are_none(tmp_path, refused):
+def test_files_that_are_not_images(tmp_path, refused):
     (tmp_path / "notes.png").write_text("no picture")
     output = tmp_path / "x.sirn"
     assert "IMAGE: there is no file nowhere.png" in refused("compress", "nowhere.png", output, "--bpp", "1")
@@ -165,7 +165,7 @@ def test_a_psnr_that_was_not_reached_is_a_failure_with_the_best_file(rgb, tmp_pa
     assert "--psnr 50 was not reached; the best, of 20.00 dB, is written" in error and (tmp_path / "x.sirn").exists()
 
 
-def test_the_denoiser_is_told_before_and_after(rgb, tmp_path, untrained, capsys):
+def test_the_psnr_is_printed_with_and_without_the_denoiser(rgb, tmp_path, untrained, capsys):
     more = untrained[1]
     for denoiser, text in ((("tv", 0.01), "denoised by tv, strength 0.01"), (None, "no denoiser helps")):
         more.update(psnr_before_denoising=19.5, denoise=denoiser)
@@ -176,15 +176,15 @@ def test_the_denoiser_is_told_before_and_after(rgb, tmp_path, untrained, capsys)
 # --- outputs are not overwritten
 
 
-def test_existing_files_stay_unless_y_is_said(rgb, coded, tmp_path, untrained, refused):
+def test_existing_files_are_kept_without_y(rgb, coded, tmp_path, untrained, refused):
     old = tmp_path / "old.png"
     for command in (["compress", rgb, old, "--bpp", "1"], ["decompress", coded, old]):
         old.write_text("precious")
-        assert "is there already: say --y to overwrite it" in refused(*command)
+        assert "already exists: give --y to overwrite it" in refused(*command)
         assert old.read_text() == "precious"
         assert main([*map(str, command), "--y"]) == 0 and old.read_bytes() != b"precious"
-    assert "is what is to be read" in refused("compress", rgb, rgb, "--bpp", "1", "--y")
-    assert "is what is to be read" in refused("decompress", coded, coded, "--y")
+    assert "would overwrite the input" in refused("compress", rgb, rgb, "--bpp", "1", "--y")
+    assert "would overwrite the input" in refused("decompress", coded, coded, "--y")
     assert "is a folder; name a file" in refused("decompress", coded, tmp_path)
 
 
@@ -212,8 +212,8 @@ def test_info_tells_where_the_bytes_go(coded, capsys):
     assert f"24x32 pixels, RGB, 123 parameters; {size} bytes, {8 * size / 768:.4f} bits per pixel" in text
     assert all(name in text for name, _, _ in parts(write(encoded(24, 32))))
     assert main(["info", coded, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert sum(part["bytes"] for part in told["parts"]) == told["bytes"] == size and told["parameters"] == 123
+    report = json.loads(capsys.readouterr().out)
+    assert sum(part["bytes"] for part in report["parts"]) == report["bytes"] == size and report["parameters"] == 123
 
 
 def hostile(tmp_path, coded):
@@ -243,7 +243,7 @@ def test_hostile_files_end_in_one_clear_line(command, coded, tmp_path, refused):
     assert "there is no file" in refused(command, tmp_path, *rest)
     with open(tmp_path / "hostile.sirn", "wb") as file:
         file.truncate(1 << 30)  # takes no room on the disk
-    assert "1,073,741,824 bytes, and a compressed picture at most" in refused(command, file.name, *rest)
+    assert "1,073,741,824 bytes, but a .sirn file has at most" in refused(command, file.name, *rest)
     assert not (tmp_path / "x.png").exists()
 
 
@@ -268,13 +268,13 @@ def test_rd_writes_table_figure_and_files(folder, tmp_path, untrained, capsys):
     for row in table[table["codec"] == "siren"].to_dict("records"):
         path = tmp_path / "out" / "files" / f"{row['picture'][0]}_{row['setting']}bpp.sirn"
         assert path.stat().st_size == row["bytes"] and decompress(path).shape == (24, 32, 1)
-    told = json.loads((tmp_path / "out" / "rd.json").read_text())
-    assert len(told["points"]) == len(table) and told["settings"]["bpp"] == [2, 1, 0.1]
-    assert len(told["means"]) == len(QUALITIES["jpeg"]) + 2 and len(told["at_equal_psnr"]) == 2
+    report = json.loads((tmp_path / "out" / "rd.json").read_text())
+    assert len(report["points"]) == len(table) and report["settings"]["bpp"] == [2, 1, 0.1]
+    assert len(report["means"]) == len(QUALITIES["jpeg"]) + 2 and len(report["at_equal_psnr"]) == 2
     assert untrained[0][-1]["steps"] == 5
     assert "b.png at 0.1 bits per pixel is left out: the smallest file takes" in capsys.readouterr().out
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
-    assert "rd.csv is there already: say --y" in capsys.readouterr().err
+    assert "rd.csv already exists: give --y" in capsys.readouterr().err
 
 
 def test_an_interrupted_rd_writes_what_it_has(folder, tmp_path, untrained, refused):

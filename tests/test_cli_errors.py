@@ -47,7 +47,7 @@ def test_a_missing_picture(refused, tmp_path):
 
 
 def test_a_text_file_as_picture(refused, tmp_path):
-    (tmp_path / "notes.png").write_text("this is no picture")
+    (tmp_path / "notes.png").write_text("not an image")
     assert "notes.png: not a picture that Pillow knows" in refused("--image_filepath", tmp_path / "notes.png")
 
 

@@ -1,6 +1,7 @@
 """Config files: `key=value`, `key: value`, `flag=true`, `stuff=[a,b]`; comments; `[section]` and `---` are ignored.
 
-The syntax is ConfigArgParse's. What it accepts silently or refuses vaguely is refused here with file, line and remedy.
+The syntax is ConfigArgParse's. Mistakes that it accepts silently or reports vaguely are reported here with file, line
+and remedy.
 """
 
 import argparse
@@ -15,7 +16,7 @@ BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
 def check_value(action: argparse.Action, value: str | list) -> str | None:
-    """What is wrong with `value`, text or a list, for this option; None if nothing is."""
+    """What is wrong with `value`, text or a list, for this option; None if it is valid."""
     if action.nargs == 0:
         allowed = isinstance(value, str) and value.lower() in BOOLEANS
         return None if allowed else f"expected true or false, got {value!r}"

@@ -1,4 +1,4 @@
-"""`docs/cli.md` from the parsers: `python -m siren_fastai.cli.docs docs/cli.md` writes it, without a path prints it."""
+"""`docs/cli.md` from the commands: `python -m siren_fastai.cli.docs docs/cli.md`; without a path, print it."""
 
 import argparse
 import sys
@@ -13,68 +13,33 @@ __all__ = ["main", "page"]
 
 HEAD = f"""# The command line
 
-<!-- Written by `python -m siren_fastai.cli.docs docs/cli.md` from the parsers; a test keeps it current. -->
+<!-- Written by `python -m siren_fastai.cli.docs docs/cli.md` from the commands; a test keeps it current. -->
 
 `siren-fastai COMMAND [options]`, or `python -m siren_fastai.cli COMMAND [options]`.
 
-- Options may be written with underscores or dashes: `--num_epochs` is `--num-epochs`.
-- Each can also be set by the environment, `{ENVIRONMENT}NUM_EPOCHS=300`, or in a config file, `-c run.ini`, with lines
-  such as `num_epochs = 300`, `num_epochs: 300`, `evaluate=true`, `size=[64,96]`; `#` and `;` begin comments,
-  `[section]` and `---` lines are ignored. Precedence: command line, environment, config file, default.
-  `--print_config` tells where each value came from.
-- Exit codes: 0 done, 1 failed (what was written before stays whole), 2 not understood or impossible as asked, 130
-  interrupted by Ctrl-C.
-"""
+- Options can be written with underscores or dashes: `--num_epochs` is `--num-epochs`.
+- Options with several values take them separated by spaces: `--size 64 96`.
+- Each option can also be set in the environment, `{ENVIRONMENT}NUM_EPOCHS=300`, or in a config file, `-c run.ini`, with
+  lines such as `num_epochs = 300`, `num_epochs: 300`, `evaluate=true`, `size=[64,96]`; `#` and `;` start comments,
+  `[section]` and `---` lines are ignored. The command line overrides the environment, the environment overrides the
+  config file, and the config file overrides the defaults. `--print_config` shows where each value came from.
+- Exit codes: 0 done; 1 failed, files written before are complete; 2 wrong or impossible arguments; 130 interrupted by
+  Ctrl-C.
 
-FOOT = """
-## What `fit` writes
-
-`--logging_root`/`--experiment_name`/, each file first under a temporary name and then renamed:
-
-| file | content |
-|---|---|
-| `history.txt` | Epoch, train_loss(MSE), train_psnr (db), train_ssim of all pixels before each epoch's updates |
-| `checkpoints/model_current.safetensors` | network and optimiser: `--resume` goes on from here, bit for bit |
-| `checkpoints/model_epoch_0025.safetensors`, ... | the network after so many epochs |
-| `checkpoints/model_final.safetensors` | the network at the end |
-| `checkpoints/*.json` | what the file beside it holds, for people |
-| `target.png`, `predicted_image.png` | the picture as the network saw it, and its reconstruction: raw pixels |
-| `metrics.json`, `predicted_image_with_metrics.png` | with `--evaluate` |
-| `history.png` | with `--show_graphics` |
-| `options.json`, `summaries/steps.txt` | the options, and steps, samples, seconds and learning rate of each epoch |
-
-`--batch_size` counts pictures, of which there is one: it is accepted and changes nothing. The hidden width is not the
-side length, as it was in the note's program, but `--hidden_features`.
-
-`numpy.loadtxt` reads `history.txt`. In the standard convention its loss is the network's own mean squared error, told
-for values in [0, 1], and PSNR and SSIM are of the prediction cut to [0, 1]. The note's convention measures values in
-[-1, 1] with a range of 1: a loss 4 times as large, a PSNR 6.02 dB lower, an SSIM that only compares with the note's.
-
-## What `rd` writes
-
-| file | content |
-|---|---|
-| `rd.csv` | a row for each picture, codec and setting: bytes, bits per pixel, PSNR (dB), SSIM, seconds |
-| `rd.json` | the same, means over the pictures, and our bits beside the classics' at equal PSNR |
-| `rd.png` | mean PSNR over mean bits per pixel, and thin the single pictures |
-| `files/` | our files, by picture and bits per pixel |
-
-Sizes are those of whole files, and PSNR and SSIM of the 8-bit pixels that they decode to. A rate that a picture is too
-small for is told and left out; a mean is drawn if it is of all pictures. Ctrl-C ends with what is measured.
 """
 
 
 def page() -> str:
     """The whole page, Markdown."""
-    return HEAD + "".join(_section(command) for command in COMMANDS.values()) + FOOT
+    return HEAD + "\n".join(_section(command) for command in COMMANDS.values())
 
 
 def _section(command: Command) -> str:
-    lines = ["", f"## {command.name}", "", command.about, "", f"    siren-fastai {command.name} {command.usage}", ""]
+    lines = [f"## {command.name}", "", command.about, "", f"    siren-fastai {command.name} {command.usage}", ""]
     for title, options in command.groups.items():
         lines += [f"### {command.name}: {title}", "", "| option | values | meaning |", "|---|---|---|"]
         lines += [_row(option) for option in options] + [""]
-    return "\n".join(lines)
+    return "\n".join(lines) + command.notes
 
 
 def _row(option: Option) -> str:

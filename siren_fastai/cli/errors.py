@@ -9,7 +9,7 @@ FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class CommandError(Exception):
-    """A message for the user and the exit code: `USAGE` for what was asked, `FAILURE` for what went wrong after."""
+    """A message for the user and an exit code: `USAGE` for wrong arguments, `FAILURE` for what went wrong later."""
 
     def __init__(self, message: str, code: int = USAGE):
         super().__init__(message)
@@ -18,7 +18,7 @@ class CommandError(Exception):
 
 @contextmanager
 def as_usage(about: str = "") -> Iterator[None]:
-    """Errors of the library about its arguments become usage errors, with `about` before the message."""
+    """Turn the library's errors about its arguments into usage errors, with `about` before the message."""
     try:
         yield
     except (ValueError, TypeError) as error:

@@ -72,6 +72,7 @@ class Command:
     groups: dict[str, tuple[Option, ...]]
     run: Callable[[Chosen], int]
     complete: Callable[[Chosen], Chosen] | None = None
+    notes: str = ""  # Markdown for docs/cli.md, below the options
     advice: dict[str, str] = field(default_factory=dict)
 
     @property

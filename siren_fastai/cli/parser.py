@@ -111,7 +111,8 @@ def _spellings(option: Option) -> list[str]:
 
 
 def _add(group, option: Option) -> None:
-    text = option.help if option.default is None else f"{option.help} (default: {option.default})"
+    text = f"{option.help}: {', '.join(option.choices)}" if option.choices and option.metavar else option.help
+    text = text if option.default is None else f"{text} (default: {option.default})"
     settings = dict(help=text.replace("%", "%%"))
     if option.positional:
         group.add_argument(option.name, metavar=option.metavar, type=option.type, nargs=option.nargs, **settings)

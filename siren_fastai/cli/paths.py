@@ -1,4 +1,4 @@
-"""The files of the codec's commands: found and small enough to be read, and not overwritten unasked."""
+"""The files of the codec's commands: input is small enough to read, output is overwritten only on request."""
 
 import os
 from pathlib import Path
@@ -15,14 +15,14 @@ def read_coded(path: str, most: int) -> bytes:
         raise CommandError(f"there is no file {path}")
     size = file.stat().st_size
     if size > most:
-        raise CommandError(f"{path} has {size:,} bytes, and a compressed picture at most {most:,}")
+        raise CommandError(f"{path} has {size:,} bytes, but a .sirn file has at most {most:,}")
     return file.read_bytes()
 
 
 def check_output(path: str, overwrite: bool, *sources: str) -> Path:
-    """Whether a file may be written to `path`, before the work is done; its folder is made.
+    """Check early that `path` is writable, creating its folder.
 
-    Raises: CommandError if it is there already and `overwrite` was not said, is a folder, or is one of the `sources`;
+    Raises: CommandError if it exists and `overwrite` is False, if it is a folder, or if it is one of the `sources`;
     OSError if its folder cannot be written to.
     """
     file = Path(path)
@@ -30,9 +30,9 @@ def check_output(path: str, overwrite: bool, *sources: str) -> Path:
         raise CommandError(f"{path} is a folder; name a file")
     for source in sources:
         if file.exists() and Path(source).exists() and file.samefile(source):
-            raise CommandError(f"{path} is what is to be read; choose another name for the output")
+            raise CommandError(f"the output {path} would overwrite the input; choose another name")
     if file.exists() and not overwrite:
-        raise CommandError(f"{path} is there already: say --y to overwrite it, or choose another name")
+        raise CommandError(f"{path} already exists: give --y to overwrite it, or choose another name")
     file.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(file.parent, os.W_OK | os.X_OK):
         raise PermissionError(13, "Permission denied", str(file.parent))

@@ -31,7 +31,7 @@ TARGETS = (
 HELPERS = (
     Option("mean", "train on the image minus its mean colour, which is stored", None),
     Option("denoise", "denoiser after decoding; auto tries all, and may choose none", choices=("auto", *DENOISERS)),
-    Option("denoise_strength", "of the denoiser; auto chooses it", positive),
+    Option("denoise_strength", "strength of the denoiser, chosen by --denoise auto", positive),
     Option("clusters", "divide the image into K clusters, whose map is stored", integer(1), metavar="K"),
     Option(
         "clusters_by",

@@ -35,7 +35,7 @@ REPORT = (
     Option("image_filepath", "image to fit (default: scikit-image's camera image, 512x512)", metavar="FILE"),
     Option(
         "sidelength",
-        "resize the image to SxS (default: its shorter side); see --resize_mode",
+        "resize the shorter side to S pixels, or the image to SxS: see --resize_mode (default: its shorter side)",
         integer(1),
         metavar="S",
     ),
@@ -54,7 +54,7 @@ REPORT = (
     ),
     Option(
         "model_type",
-        "the network (default: the library's siren; official: sine, which is the same): " + ", ".join(MODEL_KINDS),
+        "the network (default: the library's siren; official: sine, which is the same)",
         choices=MODEL_KINDS,
         metavar="KIND",
     ),
@@ -73,8 +73,8 @@ FURTHER = (
     Option("resume", "continue the experiment of that name where it stopped, with its own options", None),
     Option(
         "resize_mode",
-        "resize to a square by stretching or by cropping the centre, or keep the aspect ratio with S as the shorter "
-        "side (default: keep; official: stretch)",
+        "keep: keep the proportions; stretch, crop: make it a square by stretching or cropping (default: "
+        "keep; official: stretch)",
         choices=RESIZE_MODES,
     ),
     Option("color", "fit it as it is, as gray, or as RGB (default: auto; official: gray)", choices=COLORS),
@@ -84,11 +84,11 @@ FURTHER = (
     Option("scheme", "initialisation of sine layers: a number from 1 to 38 or a name, such as siren or fast"),
     Option(
         "optimizer",
-        "(default: the library's; official: adam) " + ", ".join(OPTIMIZER_NAMES),
+        "the optimiser (default: the library's; official: adam)",
         choices=OPTIMIZER_NAMES,
         metavar="NAME",
     ),
-    Option("schedule", "of the learning rate (default: one_cycle; official: constant)", choices=SCHEDULES),
+    Option("schedule", "learning rate schedule (default: one_cycle; official: constant)", choices=SCHEDULES),
     Option("bs", "pixels per step (default: the library's; official: all)", integer(1), metavar="N"),
     DEVICE,
     Option(
@@ -117,6 +117,32 @@ def run(chosen: Chosen) -> int:
     return run_fit(chosen)
 
 
+NOTES = """
+### fit: the files that it writes
+
+They go to `--logging_root`/`--experiment_name`/. Each is written under a temporary name first and then renamed.
+
+| file | content |
+|---|---|
+| `history.txt` | epoch, MSE, PSNR (dB) and SSIM over all pixels, measured before each epoch's updates |
+| `checkpoints/model_current.safetensors` | network and optimiser; `--resume` continues from here, bit for bit |
+| `checkpoints/model_epoch_0025.safetensors`, ... | the network after that many epochs |
+| `checkpoints/model_final.safetensors` | the network at the end |
+| `checkpoints/*.json` | a readable summary of the checkpoint of the same name |
+| `target.png`, `predicted_image.png` | the image as the network saw it, and its reconstruction, pixel for pixel |
+| `metrics.json`, `predicted_image_with_metrics.png` | with `--evaluate` |
+| `history.png` | with `--show_graphics` |
+| `options.json`, `summaries/steps.txt` | the options; steps, samples, seconds and learning rate of each epoch |
+
+`numpy.loadtxt` reads `history.txt`. In the standard convention the loss is the network's own mean squared error for
+values in [0, 1], and PSNR and SSIM are those of the prediction clamped to [0, 1]. The report's convention measures
+values in [-1, 1] with a data range of 1: the loss is 4 times as large, the PSNR is 6.02 dB lower, and the SSIM can only
+be compared with the report's.
+
+`--batch_size` counts images, and there is only one: it is accepted and has no effect. The width of the network is
+`--hidden_features`; in the report's program it was the side length.
+"""
+
 COMMAND = Command(
     name="fit",
     summary="train a coordinate network on an image",
@@ -125,6 +151,7 @@ COMMAND = Command(
     groups={"options of the 2020 report": REPORT, "further options": FURTHER},
     run=run,
     complete=complete,
+    notes=NOTES,
     advice={
         "memory": "give a smaller --sidelength or --bs",
         "space": "continue with --resume",

@@ -19,7 +19,7 @@ OPTIONS = (
     Option("bpp", "bits per pixel of the .sirn files (required)", positive, nargs="+", metavar="BPP", required=True),
     Option(
         "codecs",
-        "the classics to compare with (default: those of jpeg, webp and avif that Pillow has)",
+        "the classics to compare with (default: all that Pillow can write)",
         choices=CLASSICS,
         nargs="+",
         metavar="CODEC",
@@ -136,6 +136,21 @@ def _write(rows: list[dict], folder: Path, chosen: Chosen) -> None:
     print(f"\nSee {folder}: rd.csv, rd.json, rd.png, files/")
 
 
+NOTES = """
+### rd: the files that it writes
+
+| file | content |
+|---|---|
+| `rd.csv` | a row for each image, codec and setting: bytes, bits per pixel, PSNR (dB), SSIM, seconds |
+| `rd.json` | the same, the means over the images, and bits per pixel against the classics at equal PSNR |
+| `rd.png` | mean PSNR over mean bits per pixel; thin lines are the single images |
+| `files/` | the .sirn files, named by image and bits per pixel |
+
+Sizes are those of whole files; PSNR and SSIM are those of the 8-bit pixels that they decode to. If an image is too
+small for a rate, the command says so and leaves that point out; a mean is drawn only where all images have a point.
+Ctrl-C stops and writes what has been measured.
+"""
+
 COMMAND = Command(
     name="rd",
     summary="compare the compressed files of a folder of images with JPEG, WebP and AVIF",
@@ -143,4 +158,5 @@ COMMAND = Command(
     usage="FOLDER --output FOLDER --bpp BPP [BPP ...] [options]",
     groups={"options": OPTIONS},
     run=run,
+    notes=NOTES,
 )

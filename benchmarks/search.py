@@ -16,10 +16,11 @@ from fastai.torch_core import set_seed
 from report import report
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.init import SCHEMES, Rule, apply_init_, center_output_
+from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import HIDDEN, fast_model, siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import muon, soap
+from siren_fastai.schemes import SCHEMES, Rule
 
 FAST = SCHEMES["fast"]
 U6 = FAST.hidden

@@ -21,20 +21,23 @@ from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
-from siren_fastai.init import SCHEMES, apply_init_, center_output_, describe_schemes
+from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, siren_layer, siren_model, unfold_
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
 from siren_fastai.quality import bits_per_pixel, frequency_error, psnr, ssim
 from siren_fastai.render import render
+from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
 
 __all__ = [
+    "HALF_OMEGA",
     "OPTIMIZERS",
     "PSNR",
     "SCHEMES",
     "SSIM",
+    "UNIT_GAIN",
     "USABILITY_LEVELS",
     "ApplyInit",
     "ClusterFeatures",
@@ -48,8 +51,10 @@ __all__ = [
     "PixelDataset",
     "PixelLearner",
     "QuantizeAware",
+    "Rule",
     "SavePictureAt",
     "ScaleWidths",
+    "Scheme",
     "Sine",
     "SineLayer",
     "StopAt",

@@ -1,201 +1,27 @@
-"""Initialisation schemes for networks of sine layers: one table, one function.
+"""Drawing the weights of a network by an initialisation scheme, and starting its output at the signal's mean."""
 
-Sources: the 38 numbered schemes are a study of SIREN fits of one picture (2020; five sine layers of 256 and a linear
-output, omega_0 = 30); "siren" is the official code of Sitzmann et al. 2020, arXiv:2006.09661 (supplement 1.5);
-"siren_fastai2" is Siren-fastai2's; "weight_scaled" is Yeom et al. 2024, arXiv:2410.04779.
-"""
-
-import difflib
-import math
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import partial
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
 from siren_fastai.models.siren import SineLayer, sine_layers
+from siren_fastai.schemes import Rule, Scheme, get_scheme
 
-__all__ = [
-    "HALF_OMEGA",
-    "SCHEMES",
-    "STUDY_GAIN",
-    "TORCH_DEFAULT",
-    "UNIT_GAIN",
-    "Rule",
-    "Scheme",
-    "apply_init_",
-    "center_output_",
-    "describe_schemes",
-    "get_scheme",
-]
-
-LAWS = ("uniform", "normal", "linspace", "ball")
-STUDY_GAIN = 1 / 0.57792791  # the study's constant: 1 / np.linspace(-1, 1, 1000).std()
-UNIT_GAIN = math.sqrt(3)  # exact for coordinates uniform on [-1, 1], whose standard deviation is 1 / sqrt(3)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A law of size `scale / (n**per_n * omega_0**per_omega)`, n being the layer's number of inputs.
-
-    `law`: "uniform" on +-size; "normal" with standard deviation size; "linspace", from -size to size over the layer's
-    outputs, nothing random; "ball": a layer's rows are uniform in the ball of radius size, so that no direction is
-    favoured. `omega_0` is the layer's own; for a linear output, that of the sine layer before it.
-    """
-
-    law: str
-    scale: float
-    per_n: float = 0.0
-    per_omega: float = 0.0
-
-    def __post_init__(self):
-        if self.law not in LAWS:
-            raise ValueError(f"`law` must be one of {LAWS}, got {self.law!r}")
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise ValueError(f"`scale` must be finite and 0 or more, got {self.scale!r}")
-
-    def size(self, n: int, omega_0: float) -> float:
-        """The bound or the standard deviation for a layer of `n` inputs."""
-        return self.scale / (n**self.per_n * omega_0**self.per_omega)
-
-    def __mul__(self, factor: float) -> "Rule":
-        return replace(self, scale=self.scale * factor)
-
-    def __truediv__(self, divisor: float) -> "Rule":
-        return self * (1 / divisor)
-
-    def __str__(self) -> str:
-        powers = [_power("n", self.per_n), _power("ω", self.per_omega)]
-        size = "/".join([f"{self.scale:.4g}", *filter(None, powers)])
-        return "0" if self.scale == 0 else f"{self.law}({size})"
-
-
-def _power(name: str, exponent: float) -> str:
-    return {0: "", 0.5: f"√{name}", 1: name}.get(exponent, f"{name}^{exponent:g}")
-
-
-U, N, L, B = (partial(Rule, law) for law in LAWS)  # U(scale, power of n below, power of omega below)
-TORCH_DEFAULT = U(1, 0.5)  # what nn.Linear draws for weights and biases alike
-HALF_OMEGA = U(2, 0.5, 1)  # PyTorch's bias over omega_0 / 2: scheme 33 at omega 30, scheme 38 at omega 40
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """Rules for the weights and biases of a network of sine layers, the gain of its coordinates and its omega_0.
-
-    A bias rule of None asks for sine layers without biases. `gain` multiplies the input of the first layer: `UNIT_GAIN`
-    gives coordinates on [-1, 1] unit deviation. `hidden_omega_0=None` means `omega_0`. **`omega_0=None` adapts to the
-    model**: every layer keeps its own, and biases the model does not have are skipped. The output rules are for a last
-    linear layer.
-
-    Raises: ValueError for a gain or an omega that is not above 0.
-    """
-
-    hidden: Rule
-    first: Rule
-    first_bias: Rule | None = TORCH_DEFAULT
-    hidden_bias: Rule | None = TORCH_DEFAULT
-    gain: float = 1.0
-    omega_0: float | None = 30.0
-    remark: str = ""
-    hidden_omega_0: float | None = None
-    output: Rule = TORCH_DEFAULT
-    output_bias: Rule = TORCH_DEFAULT
-
-    def __post_init__(self):
-        for name in ("gain", "omega_0", "hidden_omega_0"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"`{name}` must be finite and above 0, got {value!r}")
-
-
-# Abbreviations of the table
-D, ZERO, G, PI = TORCH_DEFAULT, U(0), STUDY_GAIN, math.pi
-U6, N6, NP = U(math.sqrt(6), 0.5, 1), N(math.sqrt(6), 0.5, 1), N(math.sqrt(PI / 2), 0.5, 1)
-N1, HE = N(1, 1), U(math.sqrt(6), 0.5)
-adapting = partial(Scheme, omega_0=None)
-
-# The remarks are the study's own, each from one run; its losses are MSE of ImageNet-normalised colours: 8e-4 there is
-# 4.09e-5, or 43.9 dB, on [0, 1]. An epoch was 7 steps of 8192 positions.
-# fmt: off
-SCHEMES: dict[int | str, Scheme] = {
-    #  hidden weights, first weights, first bias, hidden bias, gain, omega_0, what the study says of it
-    1: Scheme(U6, U(1, 1), D, D, 1, 30, "the paper's sine layers; 8e-4 after 1250 epochs"),
-    2: Scheme(N6, N1, D, D, 1, 30, "not the normal twin of 1 (1.73 times its deviation): see normal_matched"),
-    3: Scheme(N6 / 3, N1 / 3, D, D, 1, 30, "the first layer's 1/3fan_in/3 is read as 1/(3n)"),
-    4: Scheme(U6, N1, D, D, 1, 30, "is it the first layer that matters?"),
-    5: Scheme(U6, U(3, 1), D, D, 1, 30, "with 6, the first of 1-13 at 8e-4"),
-    6: Scheme(U6, N(1.5, 1), D, D, 1, 30, "as fast as 5, a little more stable"),
-    7: Scheme(N6 / 3, N(1.5, 1), D, D, 1, 30),
-    8: Scheme(N6 / 2, N(1.5, 1), D, D, 1, 30, "near the lowest loss of 1-13"),
-    9: Scheme(N6 / 2, N(4.5, 1), D, D, 1, 30),
-    10: Scheme(NP, N(1.5, 1), D, D, 1, 30),
-    11: Scheme(NP, N(PI / 2, 1), D, D, 1, 30),
-    12: Scheme(U6, N(1.73, 1), D, D, 1, 30, "1/n over the coordinates' deviation: the same function as 14"),
-    13: Scheme(U6, N(2, 1), D, D, 1, 30, "past that deviation"),
-    14: Scheme(U6, N1, D, D, G, 30, "coordinates of deviation 1 from here on; normal, so not quite the paper's"),
-    15: Scheme(U6, N1, ZERO, ZERO, G, 30, "fast, then diverged"),
-    16: Scheme(U6, N1, D / 2, D / 2, G, 30),
-    17: Scheme(U6, N1, D / 10, D / 10, G, 30, "good early"),
-    18: Scheme(U6, N1, ZERO, D / 10, G, 30, "fastest, but stays above 8e-4"),
-    19: Scheme(U6, N1, D / 10, D, G, 30, "only the first bias divided"),
-    20: Scheme(U6, N1, None, None, G, 30, "odd around the output bias: the negative, turned by 180 degrees, shows"),
-    21: Scheme(U6, N1, D / 30, D / 30, G, 30, "slower than 17 down to 7.5e-4, then lower"),
-    22: Scheme(U6, N1, U(PI / 30), U(PI / 30), G, 30, "all phases; the lowest final loss, slower"),
-    23: Scheme(U6, U(1, 1), L(PI / 30), L(PI / 30), G, 30, "evenly spaced phases; much like 22"),
-    24: Scheme(U6, U(1, 1), L(PI / 30), L(PI / 30), G, 30, "23 on a second picture"),
-    25: Scheme(U6, N1, D / 10, D / 10, G, 30, "17 on the second picture: better than 24"),
-    26: Scheme(U6, U(1, 1), L(PI / 30), L(PI / 30), G, 30, "23 without weight decay: no effect"),
-    27: Scheme(U6, N1, U(PI * 30), U(PI * 30), G, 30, "much like 22; weight decay meets biases of up to 94"),
-    28: Scheme(U6, N1, U(PI / 60), U(PI * 30), G, 30, "half the phases in the first layer"),
-    29: Scheme(U6, N1, U(PI / 60), U(PI / 60), G, 30, "slightly worse than 17"),
-    30: Scheme(U6, N1, U(2.5, 0, 1), U(2.5, 0, 1), G, 30, "slightly worse than 29"),
-    31: Scheme(U6, N1, U(3 * PI / 4, 0, 1), U(3 * PI / 4, 0, 1), G, 30, "between 29 and 30"),
-    32: Scheme(U6, N1, U(2, 0, 1), U(2, 0, 1), G, 30, "worse"),
-    33: Scheme(U6, N1, D / 15, D / 15, G, 30, "the study's best: 8e-4 after 450 epochs"),
-    34: Scheme(U6, N1, D / 15, D / 15, G, 30, "33 on the second picture: confirmed"),
-    35: Scheme(U6, N1, D / 15, D / 15, G, 10, "slow, similar losses"),
-    36: Scheme(U6, N1, D / 15, D / 15, G, 50, "fast, plateaus early"),
-    37: Scheme(U6, N1, D / 15, D / 15, G, 40, "almost usable, plateaus early"),
-    38: Scheme(U6, N1, D / 20, D / 20, G, 40, "about the same as 37"),
-    "siren": adapting(U6, U(1, 1), output=U6, remark="the official code"),
-    "siren_fastai2": Scheme(HE, HE, HE, HE, 1, 30, "Siren-fastai2", hidden_omega_0=1.0, output=HE, output_bias=HE),
-    "normal_matched": adapting(N6 / math.sqrt(3), N1 / math.sqrt(3), remark="1 in normal laws of equal deviation"),
-    "weight_scaled": adapting(U(2.5 * 6**0.5, 0.5, 1), U(2.5, 1), output=U6, remark="siren, sine weights times 2.5"),
-    # found by benchmarks/search.py: frequencies up to 90 rad per unit in all directions, all phases, a small output
-    "fast": adapting(U6, B(90, 0, 1), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO,
-                     remark="the library's default, searched for speed"),
-}
-# fmt: on
-
-
-def get_scheme(scheme: int | str | Scheme) -> Scheme:
-    """The scheme of that number (33 or "33") or name ("siren"); a `Scheme` is returned as it is.
-
-    Raises: ValueError for a number or name that is not in `SCHEMES`; TypeError for anything else.
-    """
-    if isinstance(scheme, Scheme):
-        return scheme
-    if isinstance(scheme, bool) or not isinstance(scheme, (Integral, str)):
-        raise TypeError(f"`scheme` must be a number, a name or a Scheme, got {scheme!r}")
-    key = int(scheme) if isinstance(scheme, Integral) or scheme.isdecimal() else scheme
-    if key not in SCHEMES:
-        names = [name for name in SCHEMES if isinstance(name, str)]
-        close = difflib.get_close_matches(str(key).lower().replace("-", "_"), names)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"`scheme` must be a number from 1 to 38 or one of {names}, got {scheme!r}{hint}")
-    return SCHEMES[key]
+__all__ = ["apply_init_", "center_output_"]
 
 
 @torch.no_grad()
-def apply_init_(model: nn.Module, scheme: int | str | Scheme, generator: torch.Generator | None = None) -> nn.Module:
-    """Draw every sine layer of `model` and its linear output anew after `scheme`, in place, and set omega_0 and gain.
+def apply_init_(
+    model: nn.Module,  # changed in place; `unfold_` a folded one first
+    scheme: int | str | Scheme,  # a number or name in `SCHEMES`, or a scheme of your own
+    generator: torch.Generator | None = None,  # source and device of the random numbers; None is PyTorch's global one
+) -> nn.Module:  # `model`
+    """Draw every sine layer of `model` and its linear output by `scheme`, and set omega_0 and gain.
 
     The result depends on the random seed (or `generator`) alone, not on the weights before; no other module changes.
-    With a `generator` numbers are drawn on its device, so one on the CPU gives the same weights on every device. The
-    output is the last nn.Linear after the sine layers, if there is one. `unfold_` a folded model first.
+    A generator on the CPU gives the same weights on every device. The output is the last nn.Linear after the sine
+    layers, if there is one.
 
     Raises: ValueError for an unknown scheme, a model without sine layers, biases where the scheme has none, or
     (for a scheme that sets omega_0) none where it has some; TypeError for a `generator` of another type.
@@ -265,24 +91,6 @@ def _draw_(tensor: Tensor, law: str, size: float, generator: torch.Generator | N
     else:
         values = torch.empty(tensor.shape, dtype=dtype, device=device).uniform_(-size, size, generator=generator)
     tensor.copy_(values)
-
-
-def describe_schemes() -> list[dict[str, object]]:
-    """A row for each scheme, ready for `pandas.DataFrame(describe_schemes())`; "own" means the model's omega_0."""
-    return [_describe(key, scheme) for key, scheme in SCHEMES.items()]
-
-
-def _describe(key: int | str, scheme: Scheme) -> dict[str, object]:
-    rules = ("first", "hidden", "first_bias", "hidden_bias", "output", "output_bias")
-    omega_0 = float(scheme.omega_0) if scheme.omega_0 is not None else "own"
-    return {
-        "scheme": key,
-        **{name: str(rule) if (rule := getattr(scheme, name)) is not None else "none" for name in rules},
-        "gain": float(scheme.gain),
-        "omega_0": omega_0,
-        "hidden_omega_0": scheme.hidden_omega_0 if scheme.hidden_omega_0 is not None else omega_0,
-        "remark": scheme.remark,
-    }
 
 
 @torch.no_grad()

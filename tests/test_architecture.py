@@ -17,7 +17,7 @@ LAYERS = {
     "core": (
         "names",
         *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
-        *("models", "quantize", "sirn", "analysis"),
+        *("schemes", "models", "quantize", "sirn", "analysis"),
     ),
     "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "codec"),
     "application": ("checkpoint", "compare", "cli", "all"),

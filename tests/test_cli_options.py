@@ -14,10 +14,10 @@ from siren_fastai.cli.errors import CommandError
 from siren_fastai.cli.main import main
 from siren_fastai.cli.parser import parse
 from siren_fastai.cli.presets import OFFICIAL, resolve
-from siren_fastai.init import SCHEMES
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.field import count_parameters, field_model
 from siren_fastai.optimizers import OPTIMIZERS
+from siren_fastai.schemes import SCHEMES
 
 NAME = ["--experiment_name", "x"]
 

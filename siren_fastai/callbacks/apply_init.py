@@ -2,7 +2,8 @@
 
 from fastai.callback.core import Callback, TrainEvalCallback
 
-from siren_fastai.init import Scheme, apply_init_, get_scheme
+from siren_fastai.init import apply_init_
+from siren_fastai.schemes import Scheme, get_scheme
 
 __all__ = ["ApplyInit"]
 

@@ -1,36 +1,110 @@
 """Writing files: whole or not at all, and JSON that every reader accepts."""
 
+import errno
 import json
 import math
 import os
+import shutil
+import stat
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from platform import node
 from typing import Any
 
-__all__ = ["replacing", "strict_json", "write_json"]
+__all__ = ["check_writable", "replacing", "strict_json", "write_json"]
+
+_HOST = f"{zlib.crc32(node().encode()):08x}"  # folders may be shared by machines
+
+
+MARK = ".siren_fastai"  # begins the names of temporary files
+STALE_SECONDS = 60.0  # an abandoned temporary file is removed after this long
 
 
 @contextmanager
 def replacing(
     path: str | os.PathLike,  # the file to write; missing folders are created
 ) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`, with its suffix, that replaces `path` when the block succeeds.
+    """Yield a temporary path with the suffix of `path`, whose content becomes that of `path` when the block succeeds.
 
-    A crash or an exception leaves an older file as it was; after an exception the temporary file is removed too.
+    The file is replaced whole: a crash or an exception leaves an older one as it was. What must not be replaced is
+    written through: a symbolic link's target, a file with several hard links, a device, a FIFO. After an exception the
+    temporary file is removed; one that a killed process left behind goes with the next write to its folder.
+    Raises: OSError as `check_writable`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    target = check_writable(path)
+    special = target.exists() and not target.is_file()
+    folder = Path(tempfile.gettempdir()) if special else target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    handle, name = tempfile.mkstemp(prefix=f"{MARK}-{_HOST}-{os.getpid()}-", suffix=target.suffix[:20], dir=folder)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        _put(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(
+    path: str | os.PathLike,  # a file to write later; it need not exist
+) -> Path:
+    """Return the file that writing to `path` would write, a symbolic link's target for one; nothing is changed.
+
+    Raises: IsADirectoryError for a folder; PermissionError for a file that is marked read-only, for root too, or a
+    folder that cannot be written to; OSError for a name that is too long or a symbolic link that leads nowhere.
+    """
+    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        parent = next(p for p in target.absolute().parents if p.exists())
+        if not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(parent)) from None
+        found = None
+    else:
+        parent = target.parent
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
+        if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "The file is read-only", str(path))
+    if (found is None or stat.S_ISREG(found.st_mode)) and not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", str(parent))
+    return target
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Give `target` the content of `temporary`."""
+    found = target.stat() if target.exists() else None
+    if found is None or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+        os.chmod(temporary, 0o666 & ~_umask() if found is None else stat.S_IMODE(found.st_mode))
+        os.replace(temporary, target)
+        return
+    with open(temporary, "rb") as source, open(target, "wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that have ended, once they are a minute old."""
+    for path in folder.glob(f"{MARK}-{_HOST}-*"):
+        process = path.name.removeprefix(f"{MARK}-{_HOST}-").partition("-")[0]
+        with suppress(OSError):  # another process was faster, or the file is somebody else's
+            if process.isdigit() and not _runs(int(process)) and time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, but is somebody else's
+        return True
+    return True
 
 
 def _umask() -> int:

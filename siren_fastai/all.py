@@ -17,7 +17,7 @@ from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, 
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
-from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
@@ -44,6 +44,7 @@ __all__ = [
     "Clusters",
     "Compressed",
     "FreezeLayers",
+    "IndexedDL",
     "Learner",
     "MetricHistory",
     "PixelDL",

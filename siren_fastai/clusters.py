@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from siren_fastai.coords import grid_coords
+from siren_fastai.images import check_image
 
 __all__ = ["BASES", "kmeans_labels", "label_features", "pack_labels", "unpack_labels", "label_entropy"]
 
@@ -152,8 +153,7 @@ def _by_size(labels: np.ndarray, k: int) -> np.ndarray:
 def _pixels(image: Tensor | np.ndarray) -> np.ndarray:
     """The picture as rows of finite floats."""
     array = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
-    if array.ndim != 3 or array.size == 0:
-        raise ValueError(f"`image` must be (h, w, c) and not empty, got {array.shape}")
+    check_image(array)
     array = array.reshape(-1, array.shape[2]).astype(np.float32)
     if not np.isfinite(array).all():
         raise ValueError(f"`image` must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values")

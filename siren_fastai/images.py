@@ -5,6 +5,7 @@ Gray is ITU-R BT.601 luma (.299, .587, .114), as in JPEG and in Pillow's mode "L
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = [
     "mean_color",
     "subtract_mean",
     "add_mean",
+    "channels_first",
+    "check_image",
 ]
 
 MODES = (None, "gray", "rgb")
@@ -153,6 +156,22 @@ def add_mean(residual: Tensor, mean: Tensor) -> Tensor:
     return residual + mean.to(residual)
 
 
+def channels_first(shape: Sequence[int]) -> bool:
+    """Whether an array of `shape` holds its channels first, as PyTorch's images and torchaudio's sounds do.
+
+    (1, 3 or 4, height, width), (1 or 2, length) or a video (time, 1, 3 or 4, height, width), with a last axis of more
+    than 4.
+    """
+    axes = {2: shape[:1], 3: shape[:1], 4: shape[:2]}.get(len(shape), ())
+    return shape[-1] > 4 and any(n in ((1, 2) if len(shape) == 2 else (1, 3, 4)) for n in axes)
+
+
+def check_image(image: Tensor | np.ndarray) -> None:
+    """Raise ValueError unless `image` is (h, w, c) and not empty."""
+    if len(image.shape) != 3 or 0 in image.shape:
+        raise ValueError(f"`image` must be (h, w, c) and not empty, got {tuple(image.shape)}")
+
+
 def _pillow_array(picture: Image.Image) -> np.ndarray:
     """A Pillow image of any mode as an array of a type in WHOLE_RANGE or of floats, alpha gone."""
     picture = ImageOps.exif_transpose(picture)
@@ -204,7 +223,7 @@ def _unit_range(array: np.ndarray) -> Tensor:
 def _check_array_shape(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"a picture must be (h, w) or (h, w, c) and not empty, got {tuple(shape)}")
-    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] > 4:
+    if channels_first(shape):
         raise ValueError(f"a picture must be (h, w, c), got {tuple(shape)}: channels first? use `permute(1, 2, 0)`")
 
 
@@ -242,5 +261,4 @@ def _check_picture(image: Tensor) -> None:
     if not isinstance(image, Tensor) or not image.is_floating_point():
         kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(f"`image` must be a tensor of floats in [0, 1], got {kind}: see `load_image`")
-    if image.dim() != 3 or 0 in image.shape:
-        raise ValueError(f"`image` must be (h, w, c) and not empty, got {tuple(image.shape)}")
+    check_image(image)

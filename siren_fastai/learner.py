@@ -10,10 +10,9 @@ from fastai.learner import Learner
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.data import PixelDataset, PixelDL
 from siren_fastai.figures import show_pictures
 from siren_fastai.init import apply_init_, center_output_
-from siren_fastai.metrics import PSNR
+from siren_fastai.metrics import default_metrics
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import adam
 from siren_fastai.render import render
@@ -48,14 +47,14 @@ class PixelLearner(Learner):
                     "coordinates that aren't a regular grid can be rendered at the data's own positions only: "
                     "leave `size` and `region` out"
                 )
-            image = self._predicted(self.dls.valid)
-            return image if clamp is None else image.clamp_(*clamp)
+            values = self.get_preds(dl=self.dls.test_dl(data.all_positions()), reorder=False)[0].cpu()
+            return (values if clamp is None else values.clamp_(*clamp)).view(*data.shape, -1)
         grid = data.grid if grid is None else grid
         return render(self.model, size, region, grid, clamp, shape=data.shape, **kwargs)
 
     def _predicted(self, dl) -> Tensor:
         """The predictions of all samples of `dl`, at their pixels."""
-        dl = dl.new(shuffle=False, order=None, repeat=1, off_grid=False)
+        dl = dl.raster()
         return dl.dataset.to_picture(self.get_preds(dl=dl, reorder=False)[0].to(dl.dataset.values)).cpu()
 
     @delegates(show_pictures, but=["value_range"])
@@ -91,9 +90,8 @@ class PixelLearner(Learner):
                 f"`item` must be one position of {data.coords.shape[1]} numbers in [-1, 1], got {got}; call "
                 "`learn.model(coords)` for many (n, d), or `learn.render(size)` for an image"
             )
-        one = PixelDataset(coords[None], coords.new_zeros(1, data.n_channels), (1,)).to_(self.dls.device)
-        values = self.get_preds(dl=PixelDL(one, device=self.dls.device))[0][0]
-        decoded = values.clamp(*data.value_range)
+        values = self.get_preds(dl=self.dls.test_dl(coords[None]))[0][0]
+        decoded = data.clamp(values)
         return (coords, decoded, decoded, values) if with_input else (decoded, decoded, values)
 
     @delegates(Learner.fit_one_cycle)
@@ -122,7 +120,7 @@ def fast_model(
 def siren_learner(
     dls: DataLoaders,  # of one signal, such as `PixelDataLoaders.from_image(...)`
     model: nn.Module | None = None,  # None is `fast_model(dls)`; a model that is given stays as it is
-    metrics=None,  # None is the `PSNR` over the data's `value_range`, [0, 1] for an image; [] for none
+    metrics=None,  # None is the `PSNR` in the data's `value_range`, or the loss only if that isn't known
     opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
     lr: float = 5e-4,  # the default of `fit_fast` and `fit_one_cycle`
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
@@ -134,7 +132,5 @@ def siren_learner(
     The loss is the MSE unless `loss_func` is given.
     """
     model = fast_model(dls) if model is None else model
-    if metrics is None:
-        low, high = getattr(dls.train_ds, "value_range", (0.0, 1.0))
-        metrics = PSNR(high - low, low)
+    metrics = default_metrics(dls) if metrics is None else metrics
     return PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)

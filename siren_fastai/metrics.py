@@ -3,90 +3,142 @@
 import math
 
 import torch
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Metric
 from torch import Tensor
 
 from siren_fastai.quality import psnr_from_mse, ssim
 
-__all__ = ["PSNR", "SSIM"]
+__all__ = ["PSNR", "SSIM", "default_metrics"]
 
 
-class PSNR(Metric):
+def default_metrics(dls: DataLoaders) -> list[Metric]:
+    """What `siren_learner` reports: the PSNR if the data state their value range, else nothing but the loss.
+
+    A PSNR relates the error to the range of the values. A range that is guessed from the values themselves can be off
+    by a factor of two, 6 dB, without any sign of it.
+    """
+    value_range = getattr(dls.train_ds, "value_range", None)
+    return [] if value_range is None else [PSNR(value_range[1] - value_range[0], value_range[0])]
+
+
+class RangeMetric(Metric):
+    """A metric of values in the stated range [low, low + data_range]."""
+
+    def __init__(self, data_range: float, low: float):
+        if not (0 < data_range < math.inf and -math.inf < low < math.inf):
+            raise ValueError(f"`data_range` must be above 0 and `low` finite, got {data_range!r} and {low!r}")
+        self.data_range, self.low = data_range, low
+
+    def __repr__(self) -> str:
+        names = ("data_range", "low", *self.options)
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def clamped(self, pred: Tensor) -> Tensor:
+        return pred.clamp(self.low, self.low + self.data_range)
+
+
+class PSNR(RangeMetric):
     """Peak signal-to-noise ratio in dB of all samples of the epoch, 10 log10(data_range^2 / MSE).
 
     The squared errors of the batches are summed in double precision and the logarithm taken once: an average of the
-    batches' PSNR would be another number. `data_range` is the width of the values' range, which starts at `low`;
-    predictions are cut to it unless `clamp` is False. Equal signals give inf.
+    batches' PSNR would be another number. Equal signals give inf.
+    Raises: ValueError at the end of an epoch if `clamp` is on and the targets leave the range: the range is wrong then,
+    and the number would be too.
     """
 
-    def __init__(self, data_range: float = 1.0, low: float = 0.0, clamp: bool = True):
-        if not data_range > 0:
-            raise ValueError(f"`data_range` must be above 0, got {data_range!r}")
-        self.data_range, self.low, self.clamp = data_range, low, clamp
+    options = ("clamp",)
+
+    def __init__(
+        self,
+        data_range: float = 1.0,  # the width of the values' range: 1 for images, 2 for values in [-1, 1]
+        low: float = 0.0,  # where the range starts: -1 for values in [-1, 1]
+        clamp: bool = True,  # clamp predictions to the range, as whoever shows the image does
+    ):
+        super().__init__(data_range, low)
+        self.clamp = clamp
         self.reset()
 
     def reset(self) -> None:
-        self.squares, self.count = [], 0
+        self.squares, self.extremes, self.count = [], [], 0
 
     def accumulate(self, learn: Learner) -> None:
-        pred, target = learn.pred.detach(), learn.yb[0]
-        pred = pred.float().clamp(self.low, self.low + self.data_range) if self.clamp else pred.float()
-        error = pred.reshape(-1) - target.reshape(-1)
+        pred, target = learn.pred.detach().float(), learn.yb[0]
+        error = (self.clamped(pred) if self.clamp else pred).reshape(-1) - target.reshape(-1)
         self.squares.append(torch.dot(error, error))  # on the device: no wait per batch, no float64, which MPS lacks
+        if self.clamp:
+            self.extremes.append(torch.stack(target.aminmax()))
         self.count += error.numel()
 
     @property
     def value(self) -> float | None:
         if not self.count:
             return None
+        self._check_targets()
         return psnr_from_mse(math.fsum(torch.stack(self.squares).tolist()) / self.count, self.data_range)
+
+    def _check_targets(self) -> None:
+        extremes = torch.stack(self.extremes).cpu() if self.extremes else torch.tensor([[self.low, self.low]])
+        low, high = extremes[:, 0].min().item(), extremes[:, 1].max().item()
+        slack = 1e-5 * self.data_range
+        if low < self.low - slack or high > self.low + self.data_range + slack:
+            raise ValueError(
+                f"`PSNR` expects targets in [{self.low:g}, {self.low + self.data_range:g}], got {low:g} to {high:g}: "
+                "state their range, as `PSNR(data_range=2, low=-1)` for [-1, 1]; for a residual, whose range is that "
+                "of the image it was made from, `clamp=False`"
+            )
 
     @property
     def name(self) -> str:
         return "psnr"
 
 
-class SSIM(Metric):
-    """Structural similarity of the picture that the epoch's batches make up (scikit-image's definition).
+class SSIM(RangeMetric):
+    """Structural similarity of the image that the epoch's batches make up (scikit-image's definition).
 
     It needs every pixel in raster order, as the validation loader of `valid="all"` gives them; batches in another order
-    give nan. `gaussian=True` is the 11x11 Gaussian window of Wang et al. 2004. `data_range` and `low` as in `PSNR`.
+    give nan.
+    Raises: ValueError for anything but a whole 2-D image, or targets outside the range.
     """
 
-    def __init__(self, data_range: float = 1.0, low: float = 0.0, gaussian: bool = False):
-        if not data_range > 0:
-            raise ValueError(f"`data_range` must be above 0, got {data_range!r}")
-        self.data_range, self.low, self.gaussian = data_range, low, gaussian
+    options = ("gaussian",)
+
+    def __init__(
+        self,
+        data_range: float = 1.0,  # the width of the values' range: 1 for images, 2 for values in [-1, 1]
+        low: float = 0.0,  # where the range starts: -1 for values in [-1, 1]
+        gaussian: bool = False,  # the 11x11 Gaussian window of Wang et al. 2004 instead of 7x7 uniform ones
+    ):
+        super().__init__(data_range, low)
+        self.gaussian = gaussian
         self.reset()
 
     def reset(self) -> None:
         self.preds, self.targets, self.last = [], [], None
 
     def accumulate(self, learn: Learner) -> None:
-        dl = learn.dl
-        data = getattr(dl, "dataset", None)
-        if learn.training or (data is not None and getattr(data, "shape", None) is None):
-            raise ValueError("`SSIM` needs a picture: validate on PixelDataLoaders, not on training batches")
-        if data is None or dl.shuffle or dl.order is not None or dl.off_grid or dl.repeat > 1:
-            self.last = math.nan  # no picture in raster order
+        shape = getattr(getattr(learn.dl, "dataset", None), "shape", None)
+        if learn.training or shape is None or len(shape) != 2 or not hasattr(learn.dl, "in_raster_order"):
+            raise ValueError("`SSIM` needs an image: validate on 2-D PixelDataLoaders, not on training batches")
+        if not learn.dl.in_raster_order:
+            self.last = math.nan
             return
-        self.shape = data.shape
-        pred = learn.pred.detach().float().clamp(self.low, self.low + self.data_range)
-        self.preds.append(pred - self.low)  # SSIM is not shift invariant: its range starts at 0
+        self.shape = shape
+        self.preds.append(self.clamped(learn.pred.detach().float()) - self.low)  # SSIM changes when values are shifted
         self.targets.append(learn.yb[0] - self.low)
 
     @property
     def value(self) -> float | None:
         if self.preds:
-            self.last = self._of_picture(torch.cat(self.preds), torch.cat(self.targets))
+            self.last = self._of_image(torch.cat(self.preds), torch.cat(self.targets))
             self.preds, self.targets = [], []  # or an exported learner would carry them
         return self.last
 
-    def _of_picture(self, pred: Tensor, target: Tensor) -> float:
+    def _of_image(self, pred: Tensor, target: Tensor) -> float:
         if len(pred) != math.prod(self.shape):
             raise ValueError(f"`SSIM` needs all {math.prod(self.shape)} pixels, got {len(pred)}: load with valid='all'")
-        picture = (*self.shape, -1)
-        return ssim(pred.view(picture), target.view(picture), self.data_range, self.gaussian)
+        image = (*self.shape, -1)
+        return ssim(pred.view(image), target.view(image), self.data_range, self.gaussian)
 
     @property
     def name(self) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "absolute_error",
     "frequency_error",
     "bits_per_pixel",
-    "natural_range",
 ]
 
 Picture = Tensor | np.ndarray
@@ -61,24 +60,6 @@ def psnr(pred: Picture, target: Picture, data_range: float = 1.0, clamp: bool | 
     low, high = (0.0, data_range) if clamp is True else clamp
     _check_inside(target, low, high)
     return psnr_from_mse(_mean_square(pred, target, lambda values: np.clip(values, low, high)), data_range)
-
-
-def natural_range(values: Picture) -> tuple[float, float]:
-    """The (low, high) that a signal's values are likely told in, for a PSNR's `data_range` and for cutting predictions.
-
-    It is the first of [0, 1], [-1, 1] and, for whole numbers, [0, 255] that holds them all, to 1e-6; else their own
-    extremes, where a constant c counts as [c, c + 1].
-    Raises: ValueError for no values, nan or infinity.
-    """
-    values = torch.as_tensor(values)
-    low, high = (float(x) for x in values.aminmax()) if values.numel() else (np.nan, np.nan)
-    if not np.isfinite([low, high]).all():
-        raise ValueError(f"`values` must be finite and one or more, got {tuple(values.shape)} from {low} to {high}")
-    for least, most in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
-        inside = least - 1e-6 <= low and high <= most + 1e-6
-        if inside and (most == 1 or not values.is_floating_point() or bool((values == values.round()).all())):
-            return least, most
-    return low, high if high > low else low + 1.0
 
 
 def psnr_from_mse(mse: Number, data_range: float = 1.0) -> Number:

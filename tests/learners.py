@@ -25,8 +25,9 @@ def picture(height=12, width=10, channels=3):
 def pixel_learner(path, dims=(2, 16, 16, 3), model=None, seed=0, size=(12, 10), **kwargs):
     """A quiet PixelLearner of a small picture, all of it determined by `seed`."""
     set_seed(seed, reproducible=True)
-    options = {k: kwargs.pop(k) for k in ("bs", "valid", "coords", "order", "repeat") if k in kwargs}
-    dls = PixelDataLoaders.from_array(picture(*size, dims[-1]), path=path, **{"bs": 40, **options})
+    names = ("bs", "valid", "coords", "order", "repeat")
+    options = {"bs": 40, "value_range": (0, 1)} | {k: kwargs.pop(k) for k in names if k in kwargs}
+    dls = PixelDataLoaders.from_array(picture(*size, dims[-1]), path=path, **options)
     return quiet(siren_learner(dls, siren_model(list(dims)) if model is None else model, **kwargs))
 
 

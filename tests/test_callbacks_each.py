@@ -454,7 +454,7 @@ def test_images_in_any_range_are_saved_and_watched_from_black_to_white(tmp_path,
         model[-1].weight.mul_(high - low)
         model[-1].bias.fill_(0.75 * (high - low) + low)
     cbs = [SavePictureAt(tmp_path, levels=(1.0,)), WatchFit(tmp_path / "fit.gif"), MetricHistory()]
-    dls = PixelDataLoaders.from_array(values.round() if high == 255 else values, path=tmp_path)
+    dls = PixelDataLoaders.from_array(values, path=tmp_path, value_range=(low, high))
     learn = quiet(siren_learner(dls, model, cbs=cbs))
     learn.fit(1, 0.0)
     path, _, quality = learn.save_picture_at.saved[1.0]
@@ -463,6 +463,16 @@ def test_images_in_any_range_are_saved_and_watched_from_black_to_white(tmp_path,
     assert seen.std() > 0.03 and (load_image(path) - seen).abs().max() < 0.01
     frame = load_image(learn.watch_fit.frames[0])
     assert (frame - seen).abs().max() < 0.01
+
+
+def test_levels_in_db_need_a_stated_range_and_watching_does_not(tmp_path):
+    dls = PixelDataLoaders.from_array(picture() * 7 - 3, path=tmp_path)
+    learn = quiet(siren_learner(dls, siren_model([2, 8, 3])))
+    with pytest.raises(ValueError, match="give `from_array` a `value_range`"):
+        learn.fit(1, cbs=SavePictureAt(tmp_path))
+    watch = WatchFit(tmp_path / "fit.gif")
+    learn.fit(1, cbs=watch)
+    assert len(watch.frames) == 1
 
 
 def test_frames_are_not_exported(tmp_path):

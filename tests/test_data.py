@@ -1,15 +1,23 @@
 """The loaders: every sample once an epoch, batches of equal size, any dimension, and what fastai asks of them."""
 
+import inspect
 import math
 import random
 
 import numpy as np
 import pytest
 import torch
+from fastai.learner import load_learner
 from fastai.torch_core import set_seed
+from fastcore.docments import docments
+from learners import quiet
+from skimage.metrics import peak_signal_noise_ratio
 
-from siren_fastai.coords import grid_coords, pixel_order
-from siren_fastai.data import PixelDataLoaders, PixelDataset
+from siren_fastai.coords import grid_coords, line_coords, pixel_order
+from siren_fastai.data import PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.learner import siren_learner
+from siren_fastai.metrics import PSNR
+from siren_fastai.models.siren import siren_model
 
 
 def signal(*shape):
@@ -110,12 +118,57 @@ def test_off_grid_positions_carry_interpolated_values():
     assert (dls.valid.one_batch()[0] == grid_coords((32, 16))).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.uint8, np.int64, np.float16, bool])
-def test_every_number_type_becomes_float32(dtype):
-    values = (signal(4, 4, 1) * 200).astype(dtype)
-    got = PixelDataLoaders.from_array(values).train_ds.values
-    assert got.dtype == torch.float32
-    np.testing.assert_array_equal(got.numpy(), values.reshape(-1, 1).astype(np.float32))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, torch.bfloat16])
+def test_floats_keep_their_values_and_have_no_range(dtype):
+    values = signal(4, 4, 1) * 200
+    values = torch.from_numpy(values).to(dtype) if isinstance(dtype, torch.dtype) else values.astype(dtype)
+    data = PixelDataLoaders.from_array(values).train_ds
+    assert data.values.dtype == torch.float32 and data.value_range is None
+    assert torch.equal(data.values, torch.as_tensor(values).float().reshape(-1, 1))
+
+
+@pytest.mark.parametrize(
+    "dtype, least, most, unit, value_range",
+    [
+        (bool, 0, 1, 1, (0.0, 1.0)),
+        (np.uint8, 0, 255, 255, (0.0, 1.0)),
+        (np.uint16, 0, 65535, 65535, (0.0, 1.0)),
+        (np.int16, -32768, 32767, 32768, (-1.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_integers_are_scaled_by_their_type(dtype, least, most, unit, value_range, kind):
+    levels = np.linspace(least, most, 12).astype(dtype).reshape(3, 4, 1)
+    data = PixelDataLoaders.from_array(kind(levels), value_range=value_range).train_ds
+    expected = (levels.astype(np.float32) / np.float32(unit)).reshape(-1, 1)
+    assert data.value_range == value_range and (data.values.numpy() == expected).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint32])
+def test_integers_of_unknown_scale_are_refused(dtype):
+    with pytest.raises(TypeError, match=f"got {np.dtype(dtype).name}: their scale isn't known"):
+        PixelDataLoaders.from_array(np.ones((4, 4, 3), dtype))
+
+
+def test_an_8_bit_array_is_the_image_that_from_image_makes_of_it():
+    levels = (signal(5, 6, 3) * 255).astype(np.uint8)
+    a, b = PixelDataLoaders.from_array(levels).train_ds, PixelDataLoaders.from_image(levels).train_ds
+    assert torch.equal(a.values, b.values) and a.value_range == b.value_range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 32, 32), (1, 28, 28), (4, 9, 8), (1, 44100), (2, 1000), (3, 5, 16, 16), (5, 3, 16, 16)]
+)
+def test_channels_first_are_refused(shape):
+    with pytest.raises(ValueError, match="channels first"):
+        PixelDataLoaders.from_array(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 4), (3, 9), (40, 9), (3, 4, 3), (8, 8, 12), (1, 9, 1), (5, 3, 3, 4), (5, 6, 7, 16)]
+)
+def test_other_signals_with_channels_last_are_not_mistaken(shape):
+    assert PixelDataLoaders.from_array(np.zeros(shape, np.float32)).train_ds.shape == shape[:-1]
 
 
 def test_coordinates_may_be_a_line_a_tensor_or_a_function():
@@ -130,7 +183,12 @@ def test_coordinates_may_be_a_line_a_tensor_or_a_function():
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        (dict(bs=0), ValueError, "`bs`"),
+        (dict(bs=0), ValueError, "`bs` must be an integer of 1 or more, got 0"),
+        (dict(bs=2.0), ValueError, "`bs`"),
+        (dict(bs=True), ValueError, "`bs`"),
+        (dict(bs=None), ValueError, "`bs`"),
+        (dict(valid_bs=0), ValueError, "`valid_bs` must be an integer of 1 or more, got 0"),
+        (dict(value_range=(0, 0.5)), ValueError, r"must be in `value_range`, \[0, 0.5\], got"),
         (dict(repeat=1.5), ValueError, "`repeat`"),
         (dict(order="zigzag"), ValueError, "`order`"),
         (dict(valid=1.0), ValueError, "`valid`"),
@@ -153,6 +211,7 @@ def test_bad_options_are_named(options, error, message):
         (np.zeros((0, 3)), ValueError, "at least one sample"),
         (np.full((2, 2, 1), np.nan), ValueError, "finite"),
         (np.zeros((2, 2, 1), complex), TypeError, "two channels"),
+        (np.full((2, 2, 1), np.inf), ValueError, "finite"),
     ],
 )
 def test_bad_signals_are_named(values, error, message):
@@ -177,7 +236,7 @@ def test_batches_and_results_can_be_drawn(shape):
 
 
 def test_drawing_a_batch_without_a_grid_is_refused():
-    with pytest.raises(ValueError, match="no regular grid"):
+    with pytest.raises(ValueError, match="aren't a regular grid"):
         PixelDataLoaders.from_array(signal(4, 4, 3), coords="line").show_batch()
 
 
@@ -193,20 +252,35 @@ def test_an_array_may_be_reversed():
     assert (dls.train_ds.values.numpy() == values[..., ::-1].reshape(-1, 3)).all()
 
 
-def test_the_value_range_is_the_signals_or_the_users_and_both_parts_share_it():
+def test_a_stated_value_range_is_shared_by_both_parts_and_survives_an_export():
     values = (signal(8, 8, 1) * 255).round()
-    dls = PixelDataLoaders.from_array(values, valid=0.5)
-    assert dls.train_ds.value_range == dls.valid_ds.value_range == (0.0, 255.0)
+    dls = PixelDataLoaders.from_array(values, valid=0.5, value_range=(0, 255))
+    assert dls.train_ds.value_range == dls.valid_ds.value_range == dls.new_empty().valid_ds.value_range == (0.0, 255.0)
     torch.testing.assert_close(dls.train_ds.to_unit(dls.train_ds.values), dls.train_ds.values / 255)
-    told = PixelDataLoaders.from_array(values, value_range=(-10, 300)).new_empty()
-    assert told.train_ds.value_range == (-10.0, 300.0)
+    assert torch.equal(dls.train_ds.clamp(torch.tensor([-1.0, 7, 256])), torch.tensor([0.0, 7, 255]))
     for bad in ((1, 0), (0, math.inf)):
         with pytest.raises(ValueError, match="`value_range`"):
             PixelDataLoaders.from_array(values, value_range=bad)
+    with pytest.raises(ValueError, match="`value_range` of uint8 values is"):
+        PixelDataLoaders.from_array(values.astype(np.uint8), value_range=(0, 255))
+
+
+def test_without_a_stated_range_nothing_is_clamped_and_plots_span_the_values():
+    values = signal(8, 8, 1) * 7 - 3
+    data = PixelDataLoaders.from_array(values, valid=0.5).new_empty().train_ds
+    assert data.value_range is None and data.display_range == (float(values.min()), float(values.max()))
+    outside = torch.tensor([-99.0, 99.0])
+    assert torch.equal(data.clamp(outside), outside)
+
+
+def test_an_image_has_the_unit_range_whatever_its_values():
+    assert PixelDataLoaders.from_image(np.full((4, 4), 0.5)).train_ds.value_range == (0.0, 1.0)
+    with pytest.raises(TypeError, match="leave `value_range` out"):
+        PixelDataLoaders.from_image(signal(4, 4), value_range=(0, 2))
 
 
 def test_batches_of_any_range_are_drawn_in_it_and_as_large_as_asked():
-    dls = PixelDataLoaders.from_array(signal(6, 6, 3) * 2 - 1, bs=36)
+    dls = PixelDataLoaders.from_array(signal(6, 6, 3) * 2 - 1, bs=36, value_range=(-1, 1))
     figure = dls.show_batch(figsize=(9, 3))
     assert figure.get_size_inches().tolist() == [9, 3]
     shown = figure.axes[1].images[0].get_array()[..., :3]
@@ -214,3 +288,107 @@ def test_batches_of_any_range_are_drawn_in_it_and_as_large_as_asked():
     coords, values = dls.valid.one_batch()
     figure = dls.valid.show_results((coords, values), values + 9, figsize=(9, 3))
     assert figure.get_size_inches().tolist() == [9, 3] and (figure.axes[1].images[0].get_array() == 1).all()
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8, int])
+def test_batch_sizes_may_be_integers_of_any_type(integer):
+    dls = PixelDataLoaders.from_array(signal(6, 6, 3), bs=integer(10), valid_bs=integer(9), repeat=integer(2))
+    assert (len(dls.train), len(dls.valid)) == (8, 4) and type(dls.train.bs) is type(dls.valid.bs) is int
+
+
+def test_validation_batches_are_large_by_default():
+    assert [PixelDataLoaders.from_array(signal(6, 6, 1), bs=bs).valid.bs for bs in (7, 20000)] == [16384, 20000]
+
+
+def test_representations_say_what_is_inside():
+    dls = PixelDataLoaders.from_image(signal(6, 4, 3), bs=10, order="hilbert", repeat=2, device="cpu")
+    for part in ("on cpu", "24 samples of 6x4, 3 channels, grid='centers', value_range=(0.0, 1.0)"):
+        assert part in repr(dls)
+    for part in (
+        "train: PixelDL(5 batches",
+        "bs=10",
+        "shuffle=False",
+        "visits='fixed'",
+        "repeat=2",
+        "valid: PixelDL(1 b",
+    ):
+        assert part in repr(dls)
+    assert "line='raster', value_range=None" in repr(PixelDataLoaders.from_array(signal(9, 1), coords="line").train_ds)
+
+
+def test_the_options_of_from_image_are_shown():
+    shown = inspect.signature(PixelDataLoaders.from_image).parameters
+    hidden = {"values", "value_range"}
+    assert (
+        shown.keys()
+        == {"source", "size", "mode"} | inspect.signature(PixelDataLoaders.from_array).parameters.keys() - hidden
+    )
+    assert {"bs", "shuffle", "drop_last", "before_batch"} <= inspect.signature(PixelDL.__init__).parameters.keys()
+
+
+def test_every_public_parameter_is_documented():
+    for function in (PixelDataset.__init__, PixelDataLoaders.from_array.__func__):
+        undocumented = [
+            name for name, text in docments(function).items() if not text and name not in ("self", "cls", "return")
+        ]
+        assert not undocumented, function
+
+
+def line_learner(tmp_path, **options):
+    dls = PixelDataLoaders.from_array(signal(12, 10, 3), path=tmp_path, valid=0.75, value_range=(0, 1), **options)
+    return quiet(siren_learner(dls, siren_model([dls.train_ds.coords.shape[1], 8, 3])))
+
+
+@pytest.mark.parametrize("order", ["random", "serpentine"])
+def test_a_line_with_held_out_pixels_renders_whole_also_after_an_export(tmp_path, order):
+    learn = line_learner(tmp_path, coords="line", order=order)
+    expected = learn.model(line_coords((12, 10), "raster" if order == "random" else order)).detach().view(12, 10, 3)
+    torch.testing.assert_close(learn.render(clamp=None), expected)
+    torch.testing.assert_close(learn.render(), expected.clamp(0, 1))
+    learn.export("line.pkl")
+    torch.testing.assert_close(quiet(load_learner(tmp_path / "line.pkl")).render(clamp=None), expected)
+
+
+def test_own_coordinates_with_held_out_pixels_render_whole_but_are_not_exported(tmp_path):
+    coords = torch.rand(120, 5)
+    learn = line_learner(tmp_path, coords=coords)
+    torch.testing.assert_close(learn.render(clamp=None), learn.model(coords).detach().view(12, 10, 3))
+    learn.export("own.pkl")
+    assert (tmp_path / "own.pkl").stat().st_size < 100_000
+    with pytest.raises(ValueError, match="keeps no coordinates that were given as `coords`"):
+        load_learner(tmp_path / "own.pkl").render()
+
+
+def test_predictions_at_any_positions_come_from_a_test_loader_in_their_order(tmp_path):
+    learn = line_learner(tmp_path, valid_bs=7)
+    coords = torch.rand(50, 2) * 2 - 1
+    for given in (coords, coords.numpy(), coords.tolist()):
+        torch.testing.assert_close(learn.get_preds(dl=learn.dls.test_dl(given))[0], learn.model(coords).detach())
+    assert repr(learn.dls.test_dl(coords)).startswith("IndexedDL(8 batches, bs=7")
+    preds, targets = learn.get_preds(dl=learn.dls.test_dl(learn.dls.train_ds))
+    assert torch.equal(targets, learn.dls.train_ds.values) and len(preds) == 30
+    with pytest.raises(ValueError, match=r"positions must be \(n, d\), got \(2,\)"):
+        learn.dls.test_dl([0.1, 0.2])
+
+
+@pytest.mark.parametrize("value_range", [(-1.0, 1.0), None])
+def test_a_mean_colour_residual_is_never_reported_in_a_guessed_range(tmp_path, value_range):
+    """Its own extremes, or [-1, 1] instead of the image's [0, 1], would give another number of dB."""
+    residual = signal(12, 10, 3) * 0.66 - 0.33
+    dls = PixelDataLoaders.from_array(residual, path=tmp_path, value_range=value_range)
+    learn = quiet(siren_learner(dls, siren_model([2, 8, 3])))
+    row = learn.validate()
+    assert len(row) == (1 if value_range is None else 2)
+    own = quiet(siren_learner(dls, learn.model, metrics=PSNR(clamp=False)))
+    assert own.validate()[1] == pytest.approx(-10 * math.log10(row[0]), abs=1e-3)
+
+
+def test_a_bright_image_in_the_symmetric_range_is_not_judged_in_the_unit_range(tmp_path):
+    bright = signal(12, 10, 3) * 0.8 + 0.2  # of an image in [-1, 1]
+    unknown = PixelDataLoaders.from_array(bright, path=tmp_path)
+    stated = PixelDataLoaders.from_array(bright, path=tmp_path, value_range=(-1, 1))
+    model = siren_model([2, 8, 3])
+    assert len(siren_learner(unknown, model).metrics) == 0
+    learn = quiet(siren_learner(stated, model))
+    expected = peak_signal_noise_ratio(bright, learn.render().numpy(), data_range=2)
+    assert learn.validate()[1] == pytest.approx(expected, abs=1e-3)

@@ -15,7 +15,6 @@ from siren_fastai.quality import (
     frequency_error,
     mse,
     mse_from_psnr,
-    natural_range,
     psnr,
     psnr_from_mse,
     signed_error,
@@ -281,27 +280,3 @@ def test_further_bad_arguments_are_named():
         psnr_from_mse(-0.1)
     with pytest.raises(ValueError, match=r"pictures must be \(h, w\)"):
         ssim(torch.rand(12), torch.rand(12))
-
-
-@pytest.mark.parametrize(
-    "values, expected",
-    [
-        (np.array([0.2, 0.9]), (0.0, 1.0)),
-        (np.array([0, 1], dtype=np.uint8), (0.0, 1.0)),
-        (np.array([-1e-7, 1.0]), (0.0, 1.0)),
-        (np.array([-0.1, 0.3]), (-1.0, 1.0)),
-        (np.array([0, 9], dtype=np.uint8), (0.0, 255.0)),
-        (torch.tensor([0.0, 255.0]), (0.0, 255.0)),
-        (torch.tensor([0.0, 1.5]), (0.0, 1.5)),
-        (np.array([-3.0, 200.0]), (-3.0, 200.0)),
-        (np.array([300, 300]), (300.0, 301.0)),
-    ],
-)
-def test_a_signals_range_is_the_first_usual_one_that_holds_it(values, expected):
-    assert natural_range(values) == expected
-
-
-@pytest.mark.parametrize("values", [torch.zeros(0), torch.tensor([0.0, torch.nan])])
-def test_nothing_and_nan_have_no_range(values):
-    with pytest.raises(ValueError, match="finite"):
-        natural_range(values)

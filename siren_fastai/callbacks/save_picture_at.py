@@ -23,7 +23,7 @@ class SavePictureAt(SnapshotCallback):
     rendering, until every level is reached. An epoch that passes several levels saves one file for each; files that
     exist are replaced. `saved` maps level -> (path, epoch over all fits, PSNR).
     Raises: ValueError for bad `levels`, `every` or `size`, at once; before the first batch for data that aren't a grey
-        or RGB image on a grid.
+        or RGB image on a grid with a known value range.
     """
 
     order = MetricHistory.order + 1
@@ -41,6 +41,11 @@ class SavePictureAt(SnapshotCallback):
             raise ValueError(f"`levels` must be PSNRs in dB above 0, got {levels!r}")
         self.folder, self.levels = Path(folder), sorted(levels)
         self.saved, self.epochs = {}, 0
+
+    def before_train(self):
+        super().before_train()
+        if self.dls.train_ds.value_range is None:
+            raise ValueError("`SavePictureAt` needs the range of the values: give `from_array` a `value_range`")
 
     def after_epoch(self):
         self.epochs += self.fitting

@@ -17,8 +17,8 @@ def snapshot(
     data: PixelDataset,  # of a grey or RGB image on a grid
     size: int | Sequence[int] | None = None,  # as for `render`; None is the data's
 ) -> Tensor:  # (height, width, c) float32 in [0, 1] on the CPU
-    """Render the image of `model`; black and white are the ends of the data's `value_range`."""
-    return data.to_unit(render(model, size, grid=data.grid, clamp=data.value_range, shape=data.shape))
+    """Render the image of `model`; black and white are the ends of the data's `display_range`."""
+    return data.to_unit(render(model, size, grid=data.grid, clamp=data.display_range, shape=data.shape))
 
 
 class SnapshotCallback(Callback):

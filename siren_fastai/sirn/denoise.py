@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 from skimage.restoration import denoise_bilateral, denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
+from siren_fastai.images import check_image
 from siren_fastai.names import DENOISERS
 
 __all__ = ["check_denoise", "denoise"]
@@ -32,8 +33,7 @@ def denoise(image: Tensor, method: str, strength: float) -> Tensor:
     Raises: ValueError for another shape, an unknown method or a strength out of its range.
     """
     check_denoise(method, strength)
-    if image.dim() != 3 or 0 in image.shape:
-        raise ValueError(f"`image` must be (h, w, c) and not empty, got {tuple(image.shape)}")
+    check_image(image)
     pixels = image.detach().cpu().float().numpy().clip(0, 1)
     smooth = {"median": _median, "bilateral": _bilateral, "tv": _tv, "nlm": _nlm}[method](pixels, float(strength))
     return torch.from_numpy(np.ascontiguousarray(smooth, dtype=np.float32)).clamp_(0, 1)

@@ -1,0 +1,177 @@
+"""The samples of one signal on one device, indexed whole."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.coords import grid_coords, line_coords
+from siren_fastai.figures import show_pictures
+from siren_fastai.quality import absolute_error
+
+__all__ = ["PixelDataset", "Positions"]
+
+
+class PixelDataset:
+    """The samples of one signal: `coords` (n, d) and `values` (n, c), float32, on one device.
+
+    Indexed with a slice or an index tensor it returns the batch `(coords, values)`. `shape` is the whole signal's,
+    without channels; `pixels` holds the raster index of each sample, or is None for a whole signal in raster order.
+    Where `value_range` is None, nothing is known of the values: predictions aren't clamped, and plots go from the least
+    value to the greatest.
+    Raises: ValueError for tensors that don't belong together, or a bad `value_range`.
+    """
+
+    n_inp = 1  # fastai: how many items of a batch are inputs
+
+    def __init__(
+        self,
+        coords: Tensor,  # (n, d) float32
+        values: Tensor,  # (n, c) float32
+        shape: tuple[int, ...],  # of the whole signal, without channels
+        grid: str | None = None,  # "centers", "corners" or "left" if the coordinates are that regular grid
+        pixels: Tensor | None = None,  # (n,) raster indices of the samples; None is all, in raster order
+        value_range: tuple[float, float] | None = None,  # (low, high) that the values are expressed in, if known
+        line: str | None = None,  # the order, if the coordinates are those of `line_coords`
+    ):
+        if coords.dim() != 2 or values.dim() != 2 or len(coords) != len(values):
+            raise ValueError(
+                "`coords` and `values` must be (n, d) and (n, c) with the same n, "
+                f"got {tuple(coords.shape)} and {tuple(values.shape)}"
+            )
+        self.coords, self.values, self.shape, self.pixels = coords, values, tuple(shape), pixels
+        self.grid, self.line, self.all_coords = grid, line, None
+        self.value_range = None if value_range is None else checked_range(value_range)
+        self.display_range = _extremes(values) if self.value_range is None else self.value_range
+        self.loss_func = nn.MSELoss()  # fastai's MSELossFlat makes tensors of a subclass, which slows what follows
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index) -> tuple[Tensor, Tensor]:
+        return self.coords[index], self.values[index]
+
+    def __repr__(self) -> str:
+        where = f"grid={self.grid!r}" if self.grid else f"line={self.line!r}" if self.line else "own coordinates"
+        shape = "x".join(map(str, self.shape))
+        return (
+            f"{type(self).__name__}({len(self)} samples of {shape}, {self.n_channels} channels, {where}, "
+            f"value_range={self.value_range}, {self.device})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    @property
+    def n_channels(self) -> int:
+        return self.values.shape[1]
+
+    def subset(self, index: Tensor) -> "PixelDataset":
+        """The samples at `index`, which are positions in this dataset. Ranges stay those of the whole."""
+        part = copy.copy(self)
+        part.coords, part.values = self[index]
+        part.pixels = index if self.pixels is None else self.pixels[index]
+        part.all_coords = self.coords if self.pixels is None and not (self.grid or self.line) else self.all_coords
+        return part
+
+    def new_empty(self) -> "PixelDataset":
+        """The same dataset without samples: what `learn.export` keeps."""
+        empty = self.subset(torch.zeros(0, dtype=torch.long, device=self.device))
+        empty.all_coords = None
+        return empty
+
+    def to_(self, device) -> "PixelDataset":
+        """Move the samples to `device`, in place."""
+        self.coords, self.values = self.coords.to(device), self.values.to(device)
+        self.pixels = self.pixels if self.pixels is None else self.pixels.to(device)
+        return self
+
+    def all_positions(self) -> Tensor:
+        """The coordinates (prod(shape), d) of the whole signal in raster order, also of a part or after an export.
+
+        Raises: ValueError after `load_learner` if the coordinates were given as a tensor or a function.
+        """
+        if self.pixels is None:
+            return self.coords
+        if self.grid is not None:
+            return grid_coords(self.shape, self.grid)
+        if self.line is not None:
+            return line_coords(self.shape, self.line)
+        if self.all_coords is None:
+            raise ValueError(
+                "an exported learner keeps no coordinates that were given as `coords`: call `learn.model(coords)`"
+            )
+        return self.all_coords
+
+    def to_picture(self, values: Tensor) -> Tensor:
+        """Samples (n, c) in this dataset's order as a signal (*shape, c); nan where there is no sample."""
+        if self.pixels is None:
+            return values.reshape(*self.shape, -1)
+        picture = values.new_full((math.prod(self.shape), values.shape[1]), math.nan)
+        picture[self.pixels] = values
+        return picture.view(*self.shape, -1)
+
+    def clamp(self, values: Tensor) -> Tensor:
+        """`values` clamped to `value_range`, or as they are if it is None."""
+        return values if self.value_range is None else values.clamp(*self.value_range)
+
+    def to_unit(self, values: Tensor) -> Tensor:
+        """`values` scaled for display: `display_range` becomes [0, 1]. They aren't clamped."""
+        low, high = self.display_range
+        return (values - low) / (high - low)
+
+    def show_fit(self, target: Tensor, reconstruction: Tensor, **options):
+        """Draw two signals (*shape, c), the second clamped to `value_range`, and their absolute error."""
+        reconstruction = self.clamp(reconstruction)
+        pictures = {"target": target, "reconstruction": reconstruction, "error": absolute_error(reconstruction, target)}
+        return show_pictures(pictures, **{"value_range": self.display_range, **options})
+
+
+class Positions:
+    """Coordinates (n, d) without values, for predictions: a batch is `(coords,)`."""
+
+    n_inp = 1
+
+    def __init__(self, coords: Tensor):
+        if coords.dim() != 2:
+            raise ValueError(f"positions must be (n, d), got {tuple(coords.shape)}")
+        self.coords = coords
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+    def __getitem__(self, index) -> tuple[Tensor]:
+        return (self.coords[index],)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} of {self.coords.shape[1]} dimensions, {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.coords.device
+
+    def new_empty(self) -> "Positions":
+        return Positions(self.coords[:0])
+
+    def to_(self, device) -> "Positions":
+        """Move the positions to `device`, in place."""
+        self.coords = self.coords.to(device)
+        return self
+
+
+def checked_range(value_range) -> tuple[float, float]:
+    """A (low, high) pair as floats. Raises: ValueError unless both are finite and low is below high."""
+    low, high = (float(x) for x in value_range)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"`value_range` must be (low, high) with low below high, got {value_range!r}")
+    return low, high
+
+
+def _extremes(values: Tensor) -> tuple[float, float]:
+    """The least and greatest value, for display only; a constant c gives (c, c + 1)."""
+    low, high = (float(x) for x in values.aminmax()) if values.numel() else (0.0, 1.0)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return 0.0, 1.0
+    return low, high if high > low else low + 1.0

@@ -1,0 +1,151 @@
+"""One signal as fastai DataLoaders: the coordinates, the order, and what is held out for validation."""
+
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from fastai.torch_core import default_device
+from fastcore.meta import delegates
+from torch import Tensor
+
+from siren_fastai.coords import GRIDS, ORDERS, grid_coords, line_coords, pixel_order
+from siren_fastai.data.dataset import PixelDataset, Positions
+from siren_fastai.data.indexed import IndexedDL, checked_count
+from siren_fastai.data.loader import PixelDL
+from siren_fastai.data.signals import as_signal
+from siren_fastai.images import load_image
+
+__all__ = ["PixelDataLoaders"]
+
+VALID_BS = 16384  # samples per validation batch where the user gives neither `valid_bs` nor a larger `bs`
+
+
+class PixelDataLoaders(DataLoaders):
+    """fastai DataLoaders of one signal: `train` and `valid` over its samples."""
+
+    def __repr__(self) -> str:
+        parts = "".join(f"\n  {name}: {dl!r}" for name, dl in zip(("train", "valid"), self.loaders, strict=False))
+        return f"{type(self).__name__} on {self.device}{parts}"
+
+    @classmethod
+    def from_array(
+        cls,
+        values: np.ndarray | Tensor,  # (*shape, c), channels last
+        bs: int = 1024,  # samples per training batch, at most; more than there are means one batch
+        coords: str | Tensor | Callable = "centers",  # a grid, "line", (n, d) in raster order, or a function of `shape`
+        order: str = "random",  # "random" each epoch, or fixed: "raster", "serpentine", "zorder", "hilbert", "shuffled"
+        repeat: int = 1,  # visits of each sample per epoch
+        valid: str | float = "all",  # "all" validates on every sample; a fraction in (0, 1) is held out of training
+        off_grid: bool = False,  # train on random positions with linearly interpolated values (grids only)
+        valid_bs: int | None = None,  # samples per validation batch, at most; None is 16384, or `bs` if larger
+        value_range: tuple[float, float] | None = None,  # (low, high) that float values are expressed in
+        device: torch.device | str | None = None,  # where the signal lives; None is fastai's default device
+        path=".",  # where fastai writes models and exports
+    ) -> "PixelDataLoaders":
+        """From any signal: (length, c) audio, (height, width, c) images, (depth, height, width, c) volumes or video.
+
+        bool, uint8 and uint16 values are scaled to [0, 1], int16 to [-1, 1]. Floats stay as they are, and their range
+        is not guessed: state it as `value_range`, and predictions are clamped to it, plots use it, and `siren_learner`
+        reports a PSNR in it. Without a `value_range`, predictions aren't clamped and the default metric is the loss
+        only; a `PSNR(data_range, low)` of your own reports what you say. Networks fit values of about unit size best.
+
+        coords: "centers", "corners" and "left" are regular grids on [-1, 1]^d; "line" is one coordinate along `order`.
+        Raises: TypeError or ValueError for values that are no signal (see `as_signal`) and for bad options.
+        """
+        values, value_range = as_signal(values, value_range)
+        bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
+        _check_options(coords, order, valid, off_grid)
+        device = default_device() if device is None else torch.device(device)
+        samples = _samples(values, coords, order, value_range).to_(device)
+        train, held_out = _split(samples, valid)
+        visits = None if order == "random" else _visits(train, order)
+        return cls(
+            PixelDL(train, bs, visits is None, visits=visits, repeat=repeat, off_grid=off_grid, device=device),
+            PixelDL(held_out, max(bs, VALID_BS) if valid_bs is None else valid_bs, device=device),
+            path=path,
+            device=device,
+        )
+
+    @classmethod
+    @delegates(from_array.__func__, but=["value_range"])
+    def from_image(
+        cls,
+        source,  # a path, a Pillow image, an array or a tensor: (h, w), (h, w, 1) or (h, w, 3)
+        size: int | tuple[int, int] | None = None,  # an integer for the shorter side, or (height, width)
+        mode: str | None = None,  # "gray" or "rgb"; None as it is
+        **kwargs,
+    ) -> "PixelDataLoaders":
+        """From an image, loaded by `load_image`: its values, and so its predictions and PSNR, are in [0, 1].
+
+        The other options are those of `from_array`.
+        """
+        if "value_range" in kwargs:
+            raise TypeError("an image is in [0, 1]: leave `value_range` out, or use `from_array`")
+        return cls.from_array(load_image(source, size=size, mode=mode), value_range=(0.0, 1.0), **kwargs)
+
+    def test_dl(self, test_items, **kwargs) -> IndexedDL:
+        """A loader for predictions: of positions (n, d) in [-1, 1]^d, without targets, or of a `PixelDataset`.
+
+        `learn.get_preds(dl=dls.test_dl(coords))[0]` is the network at any positions, in their order.
+        """
+        if isinstance(test_items, PixelDataset):
+            return self.valid.raster(test_items, **kwargs)
+        positions = Positions(torch.as_tensor(test_items, dtype=torch.float32)).to_(self.device)
+        return IndexedDL(positions, **{"bs": self.valid.bs, "device": self.device, **kwargs})
+
+
+def _check_options(coords, order: str, valid: str | float, off_grid: bool) -> None:
+    if order != "random" and order not in ORDERS:
+        raise ValueError(f"`order` must be 'random' or one of {ORDERS}, got {order!r}")
+    if valid != "all" and not (isinstance(valid, float) and 0 < valid < 1):
+        raise ValueError(f"`valid` must be 'all' or a fraction between 0 and 1, got {valid!r}")
+    if off_grid and not (isinstance(coords, str) and coords in GRIDS):
+        raise ValueError(f"`off_grid` needs a regular grid as `coords`, one of {GRIDS}, got {coords!r}")
+    if off_grid and valid != "all":
+        raise ValueError("`off_grid` interpolates between all samples, so `valid` must be 'all'")
+
+
+def _samples(values: Tensor, coords, order: str, value_range) -> PixelDataset:
+    """The whole signal (*shape, c) as samples in raster order."""
+    shape, grid, line = tuple(values.shape[:-1]), None, None
+    if isinstance(coords, str) and coords in GRIDS:
+        grid, coords = coords, grid_coords(shape, coords)
+    elif isinstance(coords, str) and coords == "line":
+        line = "raster" if order in ("random", "shuffled") else order
+        coords = line_coords(shape, line)
+    elif isinstance(coords, str):
+        raise ValueError(f"`coords` must be one of {(*GRIDS, 'line')}, a tensor or a function, got {coords!r}")
+    else:
+        coords = torch.as_tensor(coords(shape) if callable(coords) else coords).float()
+        if coords.dim() != 2 or len(coords) != math.prod(shape):
+            raise ValueError(f"`coords` must be ({math.prod(shape)}, d) for shape {shape}, got {tuple(coords.shape)}")
+    return PixelDataset(
+        coords, values.reshape(-1, values.shape[-1]), shape, grid=grid, value_range=value_range, line=line
+    )
+
+
+def _split(data: PixelDataset, valid: str | float) -> tuple[PixelDataset, PixelDataset]:
+    """Training and validation samples; a held-out share is drawn by the seed of `random`, as fastai's splitters are."""
+    if valid == "all":
+        return data, data
+    n = len(data)
+    held_out = round(valid * n)
+    if not 0 < held_out < n:
+        raise ValueError(
+            f"`valid`={valid} leaves {held_out} of {n} samples for validation; both parts need one or more"
+        )
+    generator = torch.Generator().manual_seed(random.getrandbits(63))
+    index = torch.randperm(n, generator=generator).to(data.device)
+    return data.subset(index[held_out:].sort().values), data.subset(index[:held_out].sort().values)
+
+
+def _visits(data: PixelDataset, order: str) -> Tensor:
+    """The fixed order as positions in `data`, which may hold a part of the signal."""
+    visits = pixel_order(data.shape, order, seed=random.getrandbits(31))
+    if data.pixels is None:
+        return visits
+    position = torch.full((math.prod(data.shape),), -1).scatter_(0, data.pixels.cpu(), torch.arange(len(data)))
+    return position[visits][position[visits] >= 0]

@@ -4,14 +4,14 @@ python benchmarks/weight_bits.py [PICTURE] [--size 256] [--seeds 0 1 2] [--steps
 
 One network per random seed, sized for 0.5 bits per pixel, then k = 2 to 10 bits for every tensor with one step each
 (rounded), with a step per row, and after fine-tuning with quantised weights for half as many steps; float16; and bits
-chosen tensor by tensor for the size of the 4, 5 and 6 bit files, also fine-tuned at a price for bits. A size is the
-length of the file; PSNR is that of the 8-bit pixels that the file decodes to. Medians over the seeds. Below it the
-default networks' sizes beside JPEG.
+chosen tensor by tensor for the size of the 4, 5 and 6 bit files, also fine-tuned with a rate penalty. A size is the
+length of the file; PSNR is that of the 8-bit pixels that the file decodes to. Medians over the seeds. A second
+table compares the default networks' sizes with JPEG.
 """
 
 import argparse
-import copy
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 from clock import square_picture
@@ -21,7 +21,7 @@ from torch import nn
 
 from siren_fastai.classics import pillow_points
 from siren_fastai.codec.size import dims_for
-from siren_fastai.codec.training import Training
+from siren_fastai.codec.training import FittedNetwork, Trainer
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import to_uint8
 from siren_fastai.learner import HIDDEN
@@ -43,36 +43,37 @@ def scored(image, model: nn.Module, quantizers) -> tuple[int, float]:
     return len(data), psnr(to_uint8(decompress(data)) / 255.0, to_uint8(image) / 255.0)
 
 
-def tuned(image, model: nn.Module, quantizers, steps: int, priced: bool = False) -> tuple[int, float]:
-    """After fine-tuning with these quantisers; or at a price for bits, towards the bits that they take."""
-    training, steps = Training(copy.deepcopy(model), image, progress=False), round(TUNE * steps)
+def tuned(image, network: FittedNetwork, quantizers, steps: int, priced: bool = False) -> tuple[int, float]:
+    """After fine-tuning with these quantisers; or with a rate penalty, towards the bits that they take."""
+    trainer, steps = Trainer(image, progress=False), round(TUNE * steps)
     if priced:
-        quantizers = training.tune_towards(1.0, quantizers, steps, gently=False)
+        network, quantizers = trainer.tune_towards(network, quantizers, 1.0, steps)
     else:
-        quantizers = training.fine_tune(quantizers, steps)
-    return scored(image, training.model.cpu(), quantizers)
+        network, quantizers = trainer.fine_tune(network, quantizers, steps)
+    return scored(image, network.model, quantizers)
 
 
 def one_seed(image, seed: int, steps: int) -> dict[tuple, tuple[int, float]]:
     """(bits, method) -> bytes and PSNR."""
     found, pixels = {}, image.shape[0] * image.shape[1]
     with no_random(seed):
-        training = Training(siren_model(dims_for(0.5 * pixels / 8, image.shape[2])), image, progress=False)
-        training.fit(steps)
-        model, error = training.model.cpu(), sample_error(grid_coords(image.shape[:2]), image.flatten(0, 1))
+        start = FittedNetwork(siren_model(dims_for(0.5 * pixels / 8, image.shape[2])))
+        network = Trainer(image, progress=False).fit(start, steps)
+        fresh = replace(network, rate=None)  # a later fit takes the default rate
+        model, error = network.model, sample_error(grid_coords(image.shape[:2]), image.flatten(0, 1))
         found["float16", "rounded"] = scored(image, model, None)
         for bits in BITS:
             for method, by_row in (("rounded", False), ("a step per row", True)):
                 quantizers = {name: fit_quantizer(p, bits, by_row) for name, p in model.named_parameters()}
-                found[bits, method] = scored(image, copy.deepcopy(model), quantizers)
+                found[bits, method] = scored(image, model, quantizers)
             quantizers = {name: fit_quantizer(p, bits) for name, p in model.named_parameters()}
-            found[bits, "fine-tuned"] = tuned(image, model, quantizers, steps)
+            found[bits, "fine-tuned"] = tuned(image, fresh, quantizers, steps)
         for bits in (4, 5, 6):
             row = f"chosen, for the size of {bits}"
-            quantizers = choose_quantizers(copy.deepcopy(model), error, 8 * found[bits, "rounded"][0] - 8 * 24)
-            found[row, "rounded"] = scored(image, copy.deepcopy(model), quantizers)
-            found[row, "fine-tuned"] = tuned(image, model, quantizers, steps)
-            found[row, "at a price"] = tuned(image, model, quantizers, steps, priced=True)
+            quantizers = choose_quantizers(model, error, 8 * found[bits, "rounded"][0] - 8 * 24)
+            found[row, "rounded"] = scored(image, model, quantizers)
+            found[row, "fine-tuned"] = tuned(image, fresh, quantizers, steps)
+            found[row, "rate penalty"] = tuned(image, fresh, quantizers, steps, priced=True)
     return found
 
 
@@ -80,7 +81,7 @@ def table(runs: list[dict], pixels: int) -> list[dict]:
     rows = []
     for bits in dict.fromkeys(bits for bits, _ in runs[0]):
         row = {"bits": bits}
-        for method in ("rounded", "a step per row", "fine-tuned", "at a price"):
+        for method in ("rounded", "a step per row", "fine-tuned", "rate penalty"):
             if (bits, method) in runs[0]:
                 sizes, levels = zip(*(run[bits, method] for run in runs), strict=True)
                 row[f"{method}: bpp"] = 8 * statistics.median(sizes) / pixels
@@ -99,7 +100,7 @@ def jpeg_at(image, level: float) -> tuple[int, int, float]:
 
 
 def reality(image) -> list[dict]:
-    """The default networks' weights in float32, float16, 8 and 4 bits, beside the raw picture and JPEG."""
+    """The default networks' weights in float32, float16, 8 and 4 bits, compared with the raw image and JPEG."""
     pixels, channels, rows = image.shape[0] * image.shape[1], image.shape[2], []
     for dims in ([2, 256, 128, 64, 32, channels], [2, 512, 256, 128, 64, channels], [2, *HIDDEN, channels]):
         n = Network.count(dims)

@@ -4,6 +4,7 @@ __all__ = [
     "CLASSICS",
     "CLUSTER_BASES",
     "CLUSTER_USES",
+    "CODEC_WEIGHTS",
     "COLORS",
     "DENOISERS",
     "METRIC_CONVENTIONS",
@@ -29,3 +30,4 @@ CLASSICS = ("jpeg", "webp", "avif")
 DENOISERS = ("median", "bilateral", "tv", "nlm")  # the order is the .sirn file's: append, never reorder
 CLUSTER_BASES = ("color", "error")
 CLUSTER_USES = ("feature", "network")
+CODEC_WEIGHTS = ("quantized", "quantized_rows", "float16")

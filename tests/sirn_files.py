@@ -13,17 +13,17 @@ from siren_fastai.sirn.format import CodedTensor, Denoise, Encoded, Labels, Netw
 __all__ = ["coded", "encoded", "labels", "network", "reseal"]
 
 
-def coded(weight, bits=6, per_channel=False) -> CodedTensor:
+def coded(weight, bits=6, by_row=False) -> CodedTensor:
     """A tensor quantised to `bits`, or halved for bits = 16."""
     weight = torch.as_tensor(weight, dtype=torch.float32).detach()
     if bits == 16:
         return CodedTensor("fp16", values=weight.numpy().astype(np.float16))
-    largest = weight.abs().amax(1, keepdim=True) if per_channel and weight.dim() == 2 else weight.abs().max()
+    largest = weight.abs().amax(1, keepdim=True) if by_row and weight.dim() == 2 else weight.abs().max()
     quantizer = Quantizer(bits, round_step(largest / (2 ** (bits - 1) - 1)))
     return CodedTensor("uniform", bits, quantizer.step, quantize(weight, quantizer).numpy())
 
 
-def network(dims=(2, 8, 8, 3), bits=(6,), per_channel=False, seed=0) -> Network:
+def network(dims=(2, 8, 8, 3), bits=(6,), by_row=False, seed=0) -> Network:
     """A SIREN as it is drawn, its values around 0.5; `bits` are taken in turn."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -31,7 +31,7 @@ def network(dims=(2, 8, 8, 3), bits=(6,), per_channel=False, seed=0) -> Network:
         state = list(model.state_dict().values())
         state[-2].mul_(8)
         state[-1].copy_(torch.full_like(state[-1], 0.5))
-    tensors = [coded(t, bits[i % len(bits)], per_channel) for i, t in enumerate(state)]
+    tensors = [coded(t, bits[i % len(bits)], by_row) for i, t in enumerate(state)]
     return Network(list(dims), tensors)
 
 

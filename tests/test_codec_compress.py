@@ -1,4 +1,4 @@
-"""Pictures to files in one call: sizes, targets, helpers, reports, Ctrl-C."""
+"""Images to files in one call: sizes, targets, options, reports, Ctrl-C."""
 
 import random
 
@@ -10,25 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learners import picture
 
-from siren_fastai.codec import compress as module
 from siren_fastai.codec.compress import Clusters, compress
 from siren_fastai.codec.size import bits_per_pixel_of
 from siren_fastai.images import to_uint8
 from siren_fastai.quality import psnr, ssim
-from siren_fastai.quantize import allocate as encode
 from siren_fastai.sirn.decode import decompress, read_file
-from siren_fastai.sirn.denoise import denoise
-
-
-@pytest.fixture(autouse=True)
-def _few_bits(monkeypatch):
-    """Fewer numbers of bits to choose from: most of a small picture's time is their choice."""
-    monkeypatch.setattr(encode, "BITS", (2, 4, 6, 8))
 
 
 def quick(image=None, **options):
+    """Few steps, and few numbers of bits to choose from: most of a small image's time is their choice."""
     image = picture(16, 24) if image is None else image
-    return compress(image, **{"steps": 5, "progress": False, "device": "cpu", **options})
+    bits = {} if options.get("weights") == "float16" else {"bits": (2, 4, 6, 8)}
+    return compress(image, **{"steps": 5, "progress": False, "device": "cpu", **bits, **options})
 
 
 class Watch(Callback):
@@ -87,6 +80,15 @@ def check(made, image, most=None):
         ({"bpp": 5, "denoise": "median"}, ValueError, "`denoise` must be None, 'auto' or .*got 'median'"),
         ({"bpp": 5, "denoise": ("blur", 1.0)}, ValueError, "`method` must be one of .*got 'blur'"),
         ({"bpp": 5, "denoise": ("tv", -1.0)}, ValueError, "`strength` of tv.*got -1.0"),
+        ({"bpp": 5, "max_bytes": 300}, ValueError, "exactly one target"),
+        ({"max_bytes": 0}, ValueError, "`max_bytes` must be 1 or more, got 0"),
+        ({"max_bytes": True}, ValueError, "`max_bytes`.*got True"),
+        ({"max_bytes": 200.5}, TypeError, "float"),
+        ({"max_bytes": 48}, ValueError, r"48 bytes .* is too small: the smallest possible file has \d+ bytes"),
+        ({"bpp": 5, "weights": "fp16"}, ValueError, "`weights` must be one of .*'float16'.*got 'fp16'"),
+        ({"bpp": 5, "bits": ()}, ValueError, r"`bits` must be some of 2 to 10, .*got \(\)"),
+        ({"bpp": 5, "bits": (4, 11)}, ValueError, r"`bits` must be .*got \(4, 11\)"),
+        ({"bpp": 5, "bits": (4,), "weights": "float16"}, ValueError, "`bits` must be .* for quantised weights"),
         ({"bpp": 5, "clusters": 4}, TypeError, "`clusters` must be None or Clusters.*got 4"),
         ({"bpp": 5, "clusters": Clusters(3, cell=16)}, ValueError, "distinct"),
         (
@@ -142,15 +144,22 @@ def test_quality_is_bits_per_pixel_or_the_smallest_file():
     assert len(worst.data) < len(best.data) and worst.report["dims"][-2] == 4
 
 
-def test_a_psnr_is_reached_by_the_smallest_file_tried(monkeypatch):
-    tried, finish = [], module._finish
-    monkeypatch.setattr(module, "_finish", lambda *a: tried.append(finish(*a)) or tried[-1])
+def test_a_number_of_bytes_is_met_and_used():
+    image = picture(16, 24)
+    made = quick(image, max_bytes=500, steps=20)
+    check(made, image, 500)
+    assert len(made.data) > 0.85 * 500
+
+
+def test_more_bytes_than_24_bits_per_pixel_are_not_used():
+    image = picture(8, 8)
+    assert quick(image, max_bytes=10**9, steps=2).data == quick(image, max_bytes=1000, steps=2).data
+
+
+def test_a_psnr_is_reached():
     made = quick(psnr=17, steps=40)
-    report, enough = made.report, [c for c in tried if c.report["psnr"] >= 17]
     check(made, picture(16, 24))
-    assert report["reached"] and report["psnr"] >= 17 and report["target_psnr"] == 17 and len(tried) <= 5
-    assert len(made.data) == min(len(c.data) for c in enough)
-    assert report["seconds"] == pytest.approx(sum(c.report["seconds"] for c in tried))
+    assert made.report["reached"] and made.report["psnr"] >= 17 and made.report["target_psnr"] == 17
 
 
 def test_a_psnr_out_of_reach_gives_the_best_and_says_so():
@@ -198,18 +207,53 @@ def test_a_denoiser_is_in_the_file_and_reported_before_and_after(asked):
         assert (stored.method, stored.strength) == report["denoise"] == asked
 
 
-def test_auto_takes_the_denoiser_that_helps_most_or_none():
-    clean = np.kron([[0.2, 0.8], [0.8, 0.2]], np.ones((8, 8)))[..., None].astype(np.float32)
-    target = to_uint8(clean)
-    noisy = torch.from_numpy(clean).add(0.1 * torch.randn(clean.shape)).clamp(0, 1)
-    found = module._smoothing(noisy, target, "auto")
-    scores = [
-        psnr(levels(denoise(noisy, method, strength)), target / 255.0)
-        for method, strengths in module.STRENGTHS.items()
-        for strength in strengths
-    ]
-    assert psnr(levels(denoise(noisy, found.method, found.strength)), target / 255.0) == pytest.approx(max(scores))
-    assert module._smoothing(torch.from_numpy(clean), target, "auto") is None
+# How weights are stored
+
+
+def test_float16_weights_are_stored_as_such_and_trained_as_floats():
+    image = picture(24, 32)
+    made = quick(image, bpp=16, weights="float16", steps=40)
+    check(made, image, 2 * 24 * 32)
+    stored = [tensor for network in read_file(made.data).networks for tensor in network.tensors]
+    assert {tensor.kind for tensor in stored} == {"fp16"} and set(made.report["bits"].values()) == {16}
+    assert made.report["psnr"] == pytest.approx(made.report["psnr_unquantized"], abs=0.3)
+    assert made.report["steps"] == 40 and made.report["psnr_untuned"] is None
+    assert made.report["dims"][-2] < quick(image, bpp=16).report["dims"][-2], "fewer weights fit"
+
+
+def test_a_step_for_each_row_is_in_the_file():
+    image = picture(24, 32)
+    made = quick(image, bpp=12, weights="quantized_rows", steps=20)
+    check(made, image, 12 * 96)
+    (network,) = read_file(made.data).networks
+    for tensor in network.tensors:
+        rows = (len(tensor.symbols), 1)
+        assert tuple(tensor.step.shape) == (rows if tensor.symbols.ndim == 2 else ())
+
+
+@pytest.mark.parametrize("weights", ["quantized_rows", "float16"])
+@pytest.mark.parametrize("clusters", [Clusters(2, cell=4), Clusters(2, use="network", cell=4)], ids=lambda c: c.use)
+def test_every_storage_works_with_clusters_and_helpers(weights, clusters):
+    image = picture(24, 32)
+    options = {"mean": True, "denoise": ("median", 1.0), "clusters": clusters, "weights": weights}
+    check(quick(image, bpp=16, steps=4, **options), image, 2 * 24 * 32)
+
+
+@pytest.mark.parametrize("weights", ["quantized_rows", "float16"])
+def test_the_smallest_file_of_every_storage_is_possible(weights):
+    image = picture(16, 24, 1)
+    with pytest.raises(ValueError, match="is too small") as error:
+        quick(image, max_bytes=50, weights=weights)
+    least = int(str(error.value).split("possible file has ")[1].split()[0])
+    check(quick(image, max_bytes=least, weights=weights), image, least)
+
+
+def test_bits_are_chosen_from_those_that_are_given():
+    made = quick(bpp=8, bits=(3, 5), cbs=[Watch(interrupt=1)])  # no fine-tuning, which sets bits by their use
+    assert set(made.report["bits"].values()) <= {3, 5}
+
+
+# Clusters
 
 
 @pytest.mark.parametrize("by, use", [("color", "feature"), ("color", "network"), ("error", "network")])
@@ -275,24 +319,6 @@ def test_ctrl_c_in_a_search_gives_the_best_so_far_and_says_so():
     made = quick(psnr=24, steps=2, cbs=[watch := Watch(3)])
     check(made, picture(16, 24))
     assert watch.batches == 3 and made.report["interrupted"] and not made.report["reached"]
-
-
-def test_ctrl_c_outside_training_keeps_an_earlier_file_of_a_search(monkeypatch):
-    finish, calls = module._finish, []
-
-    def second_is_interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return finish(*args)
-
-    monkeypatch.setattr(module, "_finish", second_is_interrupted)
-    made = quick(psnr=24, steps=2)
-    check(made, picture(16, 24))
-    assert made.report["interrupted"] and len(calls) == 2
-    calls[:] = calls[:1]
-    with pytest.raises(KeyboardInterrupt):
-        quick(psnr=24, steps=2)
 
 
 # Everything at once

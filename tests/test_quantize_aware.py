@@ -61,7 +61,7 @@ def test_a_number_of_bits_quantises_every_parameter_of_any_learner(tmp_path):
 
 def test_steps_stay_fixed_without_learn_steps(tmp_path):
     learn = pixel_learner(tmp_path, opt_func=soap)
-    quantizers = {"0.linear.weight": fit_quantizer(learn.model[0].linear.weight, 4, per_channel=True)}
+    quantizers = {"0.linear.weight": fit_quantizer(learn.model[0].linear.weight, 4, by_row=True)}
     learn.fit(2, 1e-2, cbs=(callback := QuantizeAware(quantizers, learn_steps=False)))
     assert torch.equal(callback.quantizers["0.linear.weight"].step, quantizers["0.linear.weight"].step)
     assert is_quantised(learn.model, quantizers)

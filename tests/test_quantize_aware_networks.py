@@ -22,11 +22,11 @@ def all_quantizers(model, bits=4, **kwargs):
     return {name: fit_quantizer(p, bits, **kwargs) for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_an_aware_network_computes_what_the_baked_one_computes(per_channel):
+@pytest.mark.parametrize("by_row", [False, True])
+def test_an_aware_network_computes_what_the_baked_one_computes(by_row):
     model, x = siren_model([2, 8, 8, 3]), torch.rand(20, 2)
     quantizers, names, parameters = (
-        all_quantizers(model, per_channel=per_channel),
+        all_quantizers(model, by_row=by_row),
         list(model.state_dict()),
         list(model.parameters()),
     )

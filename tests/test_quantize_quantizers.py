@@ -32,8 +32,8 @@ def test_symbols_are_rounded_quotients_clamped_to_the_bits():
 def test_dequantized_values_quantise_to_themselves():
     for bits in BITS:
         weight = torch.randn(20, 9)
-        for per_channel in (False, True):
-            quantizer = fit_quantizer(weight, bits, per_channel)
+        for by_row in (False, True):
+            quantizer = fit_quantizer(weight, bits, by_row)
             symbols = quantize(weight, quantizer)
             assert symbols.abs().max() <= quantizer.limit
             assert torch.equal(quantize(dequantize(symbols, quantizer), quantizer), symbols)
@@ -78,23 +78,23 @@ def test_the_fitted_step_is_as_good_as_an_exhaustive_search(bits):
         assert error(weight, fit_quantizer(weight, bits)) <= 1.02 * best
 
 
-def test_more_bits_and_steps_per_channel_lower_the_error():
+def test_more_bits_and_steps_by_row_lower_the_error():
     weight = torch.randn(8, 32) * torch.logspace(-2, 0, 8)[:, None]
     errors = [error(weight, fit_quantizer(weight, bits)) for bits in BITS]
     assert errors == sorted(errors, reverse=True)
-    assert fit_quantizer(weight, 5, per_channel=True).step.shape == (8, 1)
-    assert error(weight, fit_quantizer(weight, 5, per_channel=True)) < 0.5 * errors[3]
+    assert fit_quantizer(weight, 5, by_row=True).step.shape == (8, 1)
+    assert error(weight, fit_quantizer(weight, 5, by_row=True)) < 0.5 * errors[3]
 
 
 def test_zeros_rows_of_zeros_scalars_and_convolutions_are_quantised_too():
     assert fit_quantizer(torch.zeros(3, 2), 4).step == 1
     weight = torch.stack([torch.zeros(5), torch.randn(5)])
-    assert fit_quantizer(weight, 4, per_channel=True).step[0] == 1
-    assert fit_quantizer(torch.randn(6), 4, per_channel=True).step.shape == ()
+    assert fit_quantizer(weight, 4, by_row=True).step[0] == 1
+    assert fit_quantizer(torch.randn(6), 4, by_row=True).step.shape == ()
     scalar = fit_quantizer(torch.tensor(0.3), 8)
     assert error(torch.tensor(0.3), scalar) < 1e-4
     kernel = torch.randn(4, 3, 2, 2)
-    quantizer = fit_quantizer(kernel, 6, per_channel=True)
+    quantizer = fit_quantizer(kernel, 6, by_row=True)
     rows = dequantize(quantize(kernel.view(4, -1), quantizer), quantizer)
     assert torch.equal(dequantize(quantize(kernel, quantizer), quantizer).view(4, -1), rows)
     assert torch.equal(fake_quantize(kernel, quantizer.step, 6).view(4, -1), rows)
@@ -119,10 +119,10 @@ def test_what_is_no_quantizer_is_refused():
         quantize(torch.ones(4, 2), Quantizer(4, torch.ones(3, 1)))
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_fake_quantize_gives_the_stored_value_and_the_gradients_of_lsq(per_channel):
+@pytest.mark.parametrize("by_row", [False, True])
+def test_fake_quantize_gives_the_stored_value_and_the_gradients_of_lsq(by_row):
     weight = torch.randn(4, 50, requires_grad=True)
-    quantizer = Quantizer(3, torch.full((4, 1), 0.5) if per_channel else HALF)
+    quantizer = Quantizer(3, torch.full((4, 1), 0.5) if by_row else HALF)
     step = quantizer.step.clone().requires_grad_()
     value, upstream = fake_quantize(weight, step, 3), torch.randn(4, 50)
     assert torch.equal(value, dequantize(quantize(weight, quantizer), quantizer))
@@ -131,8 +131,8 @@ def test_fake_quantize_gives_the_stored_value_and_the_gradients_of_lsq(per_chann
     inside = ratio.abs() <= 3
     assert not inside.all() and torch.equal(weight.grad, upstream * inside)
     slope = torch.where(inside, ratio.round() - ratio, 3 * ratio.sign())  # eq. 3
-    shared = 50 if per_channel else 200
-    total = (upstream * slope).sum(1, keepdim=True) if per_channel else (upstream * slope).sum()
+    shared = 50 if by_row else 200
+    total = (upstream * slope).sum(1, keepdim=True) if by_row else (upstream * slope).sum()
     torch.testing.assert_close(step.grad, total / (shared * 3) ** 0.5)
 
 

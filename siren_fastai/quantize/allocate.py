@@ -1,7 +1,7 @@
 """How many bits each tensor of a network gets: the least error for a size, tensor by tensor.
 
-A curve is what a tensor costs and does at each number of bits: {bits: (size in bits, error)}. Errors are taken to add
-up over tensors, as they nearly do while small. Source: Shoham and Gersho 1988 (Lagrangian choice among quantisers).
+A curve is a tensor's size and error at each number of bits: {bits: (size in bits, error)}. Errors are assumed to add up
+over tensors, as they nearly do while small. Source: Shoham and Gersho 1988 (Lagrangian choice among quantisers).
 """
 
 import math
@@ -27,9 +27,9 @@ Curves = dict[str, dict[int, tuple[float, float]]]
 
 
 def allocate_bits(curves: Curves, slope: float) -> dict[str, int]:
-    """For each tensor the bits of least error + slope * size; of equals, the smaller.
+    """For each tensor, the bits with the least error + slope * size; the smaller of equals.
 
-    slope: the error that a bit of size is worth, 0 or more.
+    slope: the error that one bit of size may cost, 0 or more.
     Raises: ValueError for a negative or infinite slope, or a tensor without a curve.
     """
     _check(curves)
@@ -41,11 +41,11 @@ def allocate_bits(curves: Curves, slope: float) -> dict[str, int]:
 
 
 def allocate_for_size(curves: Curves, budget_bits: float) -> dict[str, int]:
-    """The bits of least error whose sizes sum to at most `budget_bits`.
+    """For each tensor, the bits with the least error whose sizes sum to at most `budget_bits`.
 
-    The best choice on the convex hull of all choices, by bisection on the slope; what is left of the budget then goes
-    where a bit lowers the error most.
-    Raises: ValueError for a budget that the smallest choice exceeds, saying how large that is.
+    The best choice on the convex hull of all choices, by bisection on the slope; the rest of the budget then goes where
+    a bit lowers the error most.
+    Raises: ValueError for a budget below the smallest choice, naming that choice's size.
     """
     _check(curves)
     chosen = {name: min(curve, key=lambda b: curve[b]) for name, curve in curves.items()}
@@ -66,7 +66,7 @@ def allocate_for_size(curves: Curves, budget_bits: float) -> dict[str, int]:
 
 
 def _slopes(curves: Curves) -> list[float]:
-    """Every slope at which some tensor's choice may change, and 0, in order."""
+    """Every slope at which some tensor's choice may change, and 0, in ascending order."""
     found = {0.0}
     for curve in curves.values():
         for size, error in curve.values():
@@ -75,7 +75,7 @@ def _slopes(curves: Curves) -> list[float]:
 
 
 def _better(curves: Curves, chosen: dict[str, int], budget: float) -> dict[str, int]:
-    """The change of one tensor that lowers the error most for its bits and fits the budget; none: empty."""
+    """The change of one tensor that lowers the error most per bit within the budget; empty if there is none."""
     left, changes = budget - _size(curves, chosen), []
     for name, curve in curves.items():
         size, error = curve[chosen[name]]
@@ -95,12 +95,17 @@ def _check(curves: Curves) -> None:
 
 
 @torch.no_grad()
-def measure_curves(model: nn.Module, error: Callable[[nn.Module], float], bits: Iterable[int] = BITS) -> Curves:
+def measure_curves(
+    model: nn.Module,
+    error: Callable[[nn.Module], float],  # a number for a model, such as its MSE
+    bits: Iterable[int] = BITS,  # numbers of bits per symbol to measure
+    by_row: bool = False,  # a step size for each row of a weight matrix
+) -> Curves:
     """The curve of every parameter of `model`: it alone quantised, the others as they are.
 
-    error: a number for a model, such as its MSE; a curve has its rise over the model as it is, at least 0.
-    Sizes are those of the entropy-coded symbols with what a file stores beside them (`side_bits`).
-    Raises: ValueError for an error that is not finite. The weights are restored in any case.
+    Errors are rises over the model as it is, at least 0. Sizes are those of the entropy-coded symbols with what a file
+    stores next to them (`side_bits`).
+    Raises: ValueError for an error that isn't finite. The weights are restored in any case.
     """
     base, bits = _finite(error(model)), list(bits)
     curves: Curves = {}
@@ -108,21 +113,21 @@ def measure_curves(model: nn.Module, error: Callable[[nn.Module], float], bits: 
         original, curves[name] = weight.clone(), {}
         try:
             for b in bits:
-                quantizer = fit_quantizer(original, b)
+                quantizer = fit_quantizer(original, b, by_row)
                 symbols = quantize(original, quantizer)
                 weight.copy_(dequantize(symbols, quantizer))
                 rise = max(0.0, _finite(error(model)) - base)
                 symbol_model = fit_model(symbols)
-                size = code_length(symbols, symbol_model) + side_bits(symbol_model.limit)
+                size = code_length(symbols, symbol_model) + side_bits(symbol_model.limit, quantizer.step.numel())
                 curves[name][b] = (size, rise)
         finally:
             weight.copy_(original)
     return curves
 
 
-def side_bits(limit: int) -> int:
-    """What a tensor stores beside its symbols: its step and decay as bfloat16, its family, its limit as a varint."""
-    return 16 + 16 + 1 + (8 if limit < 128 else 16)
+def side_bits(limit: int, steps: int = 1) -> int:
+    """What a tensor stores next to its symbols: steps and decay as bfloat16, its family, its limit as a varint."""
+    return 16 * steps + 16 + 1 + (8 if limit < 128 else 16)
 
 
 def _finite(error: float) -> float:
@@ -142,11 +147,15 @@ def sample_error(coords: Tensor, values: Tensor) -> Callable[[nn.Module], float]
 
 
 def choose_quantizers(
-    model: nn.Module, error: Callable[[nn.Module], float], budget_bits: float
+    model: nn.Module,
+    error: Callable[[nn.Module], float],  # a number for a model, such as its MSE
+    budget_bits: float,  # for all tensors, with what a file stores next to their symbols
+    bits: Iterable[int] = BITS,  # numbers of bits per symbol to choose from
+    by_row: bool = False,  # a step size for each row of a weight matrix
 ) -> dict[str, Quantizer]:
-    """The quantiser of each parameter: bits by allocation within the budget, the step of least squared error.
+    """The quantiser of each parameter: bits by allocation within the budget, steps of least squared error.
 
-    Raises: ValueError if two bits for each weight are more than the budget.
+    Raises: ValueError if the fewest bits for each weight exceed the budget.
     """
-    bits = allocate_for_size(measure_curves(model, error, BITS), budget_bits)
-    return {name: fit_quantizer(parameter, bits[name]) for name, parameter in model.named_parameters()}
+    chosen = allocate_for_size(measure_curves(model, error, bits, by_row), budget_bits)
+    return {name: fit_quantizer(parameter, chosen[name], by_row) for name, parameter in model.named_parameters()}

@@ -59,22 +59,22 @@ def round_step(step: Tensor) -> Tensor:
     return step.detach().float().clamp(SMALLEST, LARGEST).bfloat16().float()
 
 
-def fit_quantizer(weight: Tensor, bits: int, per_channel: bool = False) -> Quantizer:
+def fit_quantizer(weight: Tensor, bits: int, by_row: bool = False) -> Quantizer:
     """The quantiser of least squared error among steps 3 % apart (then 0.5 %), for the tensor or for each row.
 
     Tensors of fewer than two dimensions have one step in any case. A tensor (or row) of zeros has the step 1.
-    Shapes: weight any but empty; `per_channel` counts rows along the first dimension.
+    Shapes: weight any but empty; `by_row` counts rows along the first dimension.
     Raises: ValueError for bits outside BITS, an empty weight, NaN or infinity.
     """
     _check_bits(bits)
     weight = _checked(weight)
-    rows = weight.reshape(len(weight) if per_channel and weight.dim() > 1 else 1, -1)
+    rows = weight.reshape(len(weight) if by_row and weight.dim() > 1 else 1, -1)
     largest = rows.abs().amax(1, keepdim=True)
     step = round_step(torch.where(largest > 0, largest / _limit(bits), 1.0))
     for shares in (CLIPS, 1.005 ** torch.arange(-6, 7)):
         step = _best(rows, step, shares.to(step), bits)
     step = torch.where(largest > 0, step, 1.0)
-    return Quantizer(bits, step if per_channel and weight.dim() > 1 else step.view(()))
+    return Quantizer(bits, step if by_row and weight.dim() > 1 else step.view(()))
 
 
 def _best(rows: Tensor, step: Tensor, shares: Tensor, bits: int) -> Tensor:

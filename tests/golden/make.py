@@ -41,7 +41,7 @@ def coded(weight: torch.Tensor, bits: int) -> CodedTensor:
     """0 bits for half precision; negative bits for a step per row."""
     if bits == 0:
         return CodedTensor("fp16", values=weight.numpy().astype(np.float16))
-    quantizer = fit_quantizer(weight, abs(bits), per_channel=bits < 0)
+    quantizer = fit_quantizer(weight, abs(bits), by_row=bits < 0)
     return CodedTensor("uniform", abs(bits), quantizer.step, quantize(weight, quantizer).numpy())
 
 

@@ -1,0 +1,73 @@
+"""What is decided before any training: the network's widths, the training steps, the bytes of each part."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from siren_fastai.codec.size import dims_for, least_bytes, steps_for
+from siren_fastai.codec.source import Source
+from siren_fastai.quantize.quantizers import BITS
+
+__all__ = ["Plan", "Settings", "plan_for", "smallest_file"]
+
+TUNING_SHARE, RETUNE_SHARE = 0.6, 0.1  # of the steps: with quantised weights; and in each further round
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a caller asks for, whatever the size: see `compress`.
+
+    reserve: bytes of each file to leave free.
+    """
+
+    steps: int | None = None
+    weights: str = "quantized"
+    bits: Sequence[int] = tuple(BITS)
+    reserve: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image becomes a file of at most `file_bytes`, of which the tensors may take about `tensor_bytes`.
+
+    dims: the widths of each network. fit_steps: training steps with float weights; tuning_steps: with quantised ones,
+    and retune_steps in each further round in which the file is too large. weights, bits: as in `Settings`.
+    """
+
+    dims: list[int]
+    file_bytes: float
+    tensor_bytes: float
+    fit_steps: int
+    tuning_steps: int
+    retune_steps: int
+    weights: str
+    bits: Sequence[int]
+
+
+def plan_for(source: Source, n_bytes: float, settings: Settings) -> Plan:
+    """The plan for a file of at most `n_bytes`.
+
+    Raises: ValueError if no network is small enough, naming the size of the smallest possible file.
+    """
+    tensor_bytes = n_bytes - source.side_bytes - settings.reserve
+    try:
+        dims = dims_for(tensor_bytes, *_shape(source), settings.weights)
+    except ValueError:
+        least, per_byte = smallest_file(source, settings), 8 / math.prod(source.size)
+        raise ValueError(
+            f"a file of {n_bytes:.0f} bytes ({n_bytes * per_byte:.3g} bits per pixel) is too small: the smallest "
+            f"possible file has {least} bytes ({math.ceil(1e3 * least * per_byte) / 1e3:g} bits per pixel)"
+        ) from None
+    steps = settings.steps or steps_for(dims)
+    share = 0.0 if settings.weights == "float16" else TUNING_SHARE
+    fit, tuning, retune = (max(1, round(part * steps)) for part in (1 - share, share, RETUNE_SHARE))
+    return Plan(dims, n_bytes - settings.reserve, tensor_bytes, fit, tuning, retune, settings.weights, settings.bits)
+
+
+def smallest_file(source: Source, settings: Settings) -> int:
+    """The smallest size in bytes that `plan_for` accepts."""
+    return source.side_bytes + settings.reserve + least_bytes(*_shape(source), settings.weights)
+
+
+def _shape(source: Source) -> tuple[int, int, int]:
+    return source.channels, source.inputs, source.n_networks

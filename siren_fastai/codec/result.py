@@ -1,0 +1,65 @@
+"""A compressed image: the file's bytes, the image that they decode to, and the report."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import Tensor
+
+from siren_fastai.codec.encode import Quantized, file_of
+from siren_fastai.codec.source import Source
+from siren_fastai.images import to_uint8
+from siren_fastai.quality import bits_per_pixel, psnr, ssim
+from siren_fastai.sirn.contents import Denoise
+from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.denoise import denoise
+from siren_fastai.sirn.reader import TRUSTED
+
+__all__ = ["STRENGTHS", "Compressed", "best_denoiser", "measured", "with_denoiser"]
+
+STRENGTHS = {"median": (1.0,), "bilateral": (0.02, 0.05), "tv": (0.01, 0.03), "nlm": (0.01, 0.03)}
+SSIM_WINDOW = 7  # pixels: smaller images have no SSIM
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A compressed image: the file's bytes, the image that they decode to, and what happened.
+
+    Shapes: image (h, w, c) float32 in [0, 1].
+    """
+
+    data: bytes
+    image: Tensor
+    report: dict = field(default_factory=dict)
+
+
+def measured(data: bytes, target: Tensor, report: dict) -> Compressed:
+    """The file decoded, and its bytes, bpp, PSNR and SSIM (of 8-bit pixels, against `target`) added to the report."""
+    image = decompress(data, TRUSTED)
+    shown, wanted = _levels(image), _levels(target)
+    similarity = ssim(shown, wanted) if min(image.shape[:2]) >= SSIM_WINDOW else None
+    size = {"bytes": len(data), "bpp": bits_per_pixel(len(data), image.shape)}
+    return Compressed(data, image, {**report, **size, "psnr": psnr(shown, wanted), "ssim": similarity})
+
+
+def with_denoiser(made: Compressed, source: Source, found: Quantized, asked: str | tuple[str, float]) -> Compressed:
+    """The same network in a file that names a denoiser: the one that was asked for, or for "auto" the best, if any."""
+    best = best_denoiser(made.image, source.image) if asked == "auto" else Denoise(*asked)
+    report = {**made.report, "psnr_before_denoising": made.report["psnr"]}
+    report["denoise"] = None if best is None else (best.method, best.strength)
+    if best is None:
+        return replace(made, report=report)
+    return measured(file_of(source, found, best), source.image, report)
+
+
+def best_denoiser(image: Tensor, target: Tensor) -> Denoise | None:
+    """The denoiser and strength of `STRENGTHS` that bring `image` closest to `target`, or None if none helps."""
+    wanted = _levels(target)
+    tries = [Denoise(method, strength) for method, strengths in STRENGTHS.items() for strength in strengths]
+    scores = [psnr(_levels(denoise(image, d.method, d.strength)), wanted) for d in tries]
+    best = max(range(len(tries)), key=scores.__getitem__)
+    return tries[best] if scores[best] > psnr(_levels(image), wanted) else None
+
+
+def _levels(image: Tensor) -> np.ndarray:
+    """Pixels rounded to 8 bits, in [0, 1]."""
+    return to_uint8(image) / 255.0

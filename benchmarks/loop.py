@@ -1,9 +1,9 @@
-"""Seconds of an epoch (training and validation) through the Learner, beside bare torch loops and fastai's classic path.
+"""Seconds of an epoch (training and validation) through the Learner, compared with bare torch loops and item by item.
 
 python benchmarks/loop.py [--rounds 15] [--size 256] [--compile]
 
 All train siren_model([2, 256, 128, 64, 32, 3]) with Adam on one picture. The loops are run in turn, one epoch each, so
-that a noisy machine slows all alike; ratios are medians over the rounds.
+that a noisy machine slows all equally; ratios are medians over the rounds, with their quartiles.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def plain(model):
 
 
 def bare_loop(model, dls):
-    """One epoch as a careful person would write it by hand, over the same batches as the Learner's."""
+    """One epoch as written by hand with care, over the same batches as the Learner's."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
 
     def epoch():
@@ -70,7 +70,7 @@ def learner_loop(learn):
 
 
 def classic_learner(data, bs=256):
-    """The way of most notebooks: a TensorDataset of pixels, item by item, in a DataLoader."""
+    """What most notebooks do: a TensorDataset of pixels, item by item, in a DataLoader."""
     items = TensorDataset(data.coords.cpu(), data.values.cpu())
     loaders = [DataLoader(items, bs=bs, shuffle=shuffle, device=data.values.device) for shuffle in (True, False)]
     return Learner(DataLoaders(*loaders), siren_model(DIMS), loss_func=MSELossFlat(), opt_func=adam)
@@ -82,6 +82,13 @@ def timed(epoch) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def summary(name: str, first: float, times: list[float], base: list[float]) -> dict:
+    ratios = [a / b for a, b in zip(times, base, strict=False)]
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    row = {"loop": name, "first epoch s": first, "median epoch s": statistics.median(times)}
+    return row | {"ratio to bare": statistics.median(ratios), "quartiles": f"{low:.2f}–{high:.2f}"}
 
 
 def main():
@@ -99,9 +106,6 @@ def main():
         "bare loop, plain operators": bare_loop(plain(siren_model(DIMS)).to(device), dls),
         "PixelLearner": learner_loop(siren_learner(dls, siren_model(DIMS), metrics=[])),
         "PixelLearner, PSNR and default callbacks": learner_loop(siren_learner(dls, siren_model(DIMS))),
-        "fastai's Learner, our loaders": learner_loop(
-            Learner(dls, siren_model(DIMS), loss_func=MSELossFlat(), opt_func=adam)
-        ),
     }
     if options.compile:
         loops["bare loop, torch.compile"] = bare_loop(torch.compile(plain(siren_model(DIMS)).to(device)), dls)
@@ -113,13 +117,7 @@ def main():
     classic = learner_loop(classic_learner(dls.train_ds))
     first["classic: TensorDataset, batch 256"] = timed(classic)
     seconds["classic: TensorDataset, batch 256"] = [timed(classic) for _ in range(2)]
-    base = seconds["bare loop, our fused layer"]
-    rows = []
-    for name, times in seconds.items():
-        ratios = [a / b for a, b in zip(times, base, strict=False)]
-        ratio, low, high = statistics.median(ratios), min(ratios), max(ratios)
-        row = {"loop": name, "first epoch s": first[name], "median epoch s": statistics.median(times)}
-        rows.append(row | {"ratio to bare": ratio, "range": f"{low:.2f}–{high:.2f}"})
+    rows = [summary(name, first[name], times, seconds["bare loop, our fused layer"]) for name, times in seconds.items()]
     report("loop", rows, dict(seed=0, size=options.size, batch=options.bs, rounds=options.rounds, device=str(device)))
 
 

@@ -1,5 +1,6 @@
 """Options: both spellings, config files with file and line, precedence for each type, where values come from."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,8 @@ def test_defaults_are_the_notes():
 
 def test_the_fast_preset_has_the_librarys_defaults_and_options_win_over_presets():
     chosen = resolve(options("--num_epochs", "7"))
-    assert chosen.lr == siren_learner.__defaults__[3] and chosen.num_epochs == 7 and chosen.schedule == "one_cycle"
+    default = inspect.signature(siren_learner).parameters["lr"].default
+    assert chosen.lr == default and chosen.num_epochs == 7 and chosen.schedule == "one_cycle"
     assert chosen.sources["lr"] == "preset fast" and chosen.sources["num_epochs"] == "command line"
     assert resolve(options("--preset", "official", "--lr", "0.5")).lr == 0.5
 

@@ -1,5 +1,6 @@
 """The learner: fastai's methods on pixels, rendering, results, and the same training as a plain loop."""
 
+import inspect
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -93,6 +94,29 @@ def test_fastais_methods_work(tmp_path, capsys):
     learn.show_results()
     learn.save("fitted")
     learn.load("fitted")
+
+
+def test_the_training_loop_is_shown_with_the_callbacks_of_each_event(tmp_path, capsys):
+    learn = pixel_learner(tmp_path)
+    learn.show_training_loop()
+    shown = capsys.readouterr().out
+    learn.__class__ = Learner
+    learn.show_training_loop()
+    assert shown == capsys.readouterr().out and "- after_epoch    : [Recorder]" in shown
+
+
+@pytest.mark.parametrize(
+    "function, behind",
+    [
+        (siren_learner, ("loss_func", "cbs", "path", "splitter")),
+        (PixelLearner.render, ("chunk",)),
+        (PixelLearner.show_results, ("figsize", "height")),
+        (PixelLearner.fit_fast, ("div", "moms", "cbs", "start_epoch")),
+    ],
+)
+def test_signatures_show_the_arguments_that_are_passed_on(function, behind):
+    assert set(behind) <= set(inspect.signature(function).parameters)
+    assert not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
 
 
 @pytest.mark.filterwarnings("ignore:.*CUDA is not available.*:UserWarning")

@@ -306,10 +306,3 @@ def test_rates_may_come_from_a_config_file(folder, tmp_path, untrained):
     assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini"), "--print_config"]) == 0
     assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini")]) == 0
     assert len(list((tmp_path / "out" / "files").iterdir())) == 4
-
-
-def test_print_config_works_everywhere(capsys):
-    rest = {"compress": ["a", "b"], "decompress": ["a", "b"], "info": ["a"], "rd": ["a", "--bpp", "1", "--output", "x"]}
-    for command, arguments in rest.items():
-        assert main([command, *arguments, "--print_config"]) == 0
-        assert "command line" in capsys.readouterr().out

@@ -200,9 +200,3 @@ def test_analyze_refuses_what_is_no_history_or_no_raw_picture(run, tmp_path, cap
     ):
         assert main(["analyze", *arguments]) == 2
         assert message in last_error(capsys, "analyze")
-
-
-def test_print_config_works_everywhere(run, capsys):
-    for arguments in (["evaluate", final(run)], ["render", final(run), "x.png"], ["analyze", str(run)]):
-        assert main([*arguments, "--print_config"]) == 0
-        assert "command line" in capsys.readouterr().out

@@ -291,14 +291,31 @@ def test_y_with_n_is_a_usage_error(capsys):
 
 
 def test_help_and_usage_errors_import_nothing_heavy():
+    lines = [["--help"], *([name, option] for name in COMMANDS for option in ("--help", "--no_such_option"))]
     code = "import sys\nfrom siren_fastai.cli.main import main\n"
-    code += "for arguments in (['--help'], ['fit', '--help'], ['analyze', '--help'], ['fit', '--lr', 'x']):\n"
+    code += f"for arguments in {lines}:\n"
     code += "    try: main(arguments)\n    except SystemExit: pass\n"
-    code += "heavy = {'torch', 'numpy', 'fastai', 'matplotlib', 'pandas', 'PIL', 'skimage'} & set(sys.modules)\n"
+    code += (
+        "heavy = {'torch', 'numpy', 'fastai', 'matplotlib', 'pandas', 'PIL', 'skimage', 'sklearn'} & set(sys.modules)\n"
+    )
     code += "assert not heavy, heavy"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_prints_its_help_and_its_configuration(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command.name, "--help"])
+    text = capsys.readouterr().out
+    assert done.value.code == 0 and text.startswith(f"usage: siren-fastai {command.name} ")
+    assert all(
+        option.metavar in text if option.positional else f"--{option.name}" in text for option in command.options
+    )
+    assert main([command.name, *required_by(command, besides=None), "--print_config"]) == 0
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [option.name for option in command.options]
+
+
 def test_the_page_on_the_command_line_is_current():
     written = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert written == page(), "write it anew: python -m siren_fastai.cli.docs docs/cli.md"
+    assert written == page(), "write it again: python -m siren_fastai.cli.docs docs/cli.md"

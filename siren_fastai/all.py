@@ -18,6 +18,7 @@ from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
@@ -26,7 +27,7 @@ from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, siren_layer, siren_model, unfold_
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
-from siren_fastai.quality import bits_per_pixel, frequency_error, psnr, ssim
+from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
@@ -60,6 +61,7 @@ __all__ = [
     "SineLayer",
     "StopAt",
     "WatchFit",
+    "absolute_error",
     "adam",
     "add_mean",
     "append_features",
@@ -92,6 +94,7 @@ __all__ = [
     "scale_widths",
     "set_seed",
     "show_pictures",
+    "signed_error",
     "siren_layer",
     "siren_learner",
     "siren_model",

@@ -17,7 +17,7 @@ LAYERS = {
     "core": (
         "names",
         *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
-        *("schemes", "models", "quantize", "sirn", "analysis"),
+        *("image_pairs", "error_maps", "schemes", "models", "quantize", "sirn", "analysis"),
     ),
     "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "codec"),
     "application": ("checkpoint", "compare", "cli", "all"),

@@ -8,9 +8,9 @@ from siren_fastai.checkpoint import Checkpoint, load_checkpoint
 from siren_fastai.cli.errors import CommandError, as_usage
 from siren_fastai.cli.outputs import describe_scores, save_figure, save_json
 from siren_fastai.cli.pictures import fit_to, read_picture
+from siren_fastai.error_maps import absolute_error
 from siren_fastai.figures import show_pictures
 from siren_fastai.images import save_image
-from siren_fastai.quality import absolute_error
 
 __all__ = ["open_checkpoint", "target_of", "write_evaluation"]
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from siren_fastai.coords import grid_coords, line_coords
+from siren_fastai.error_maps import absolute_error
 from siren_fastai.figures import show_pictures
-from siren_fastai.quality import absolute_error
 
 __all__ = ["PixelDataset", "Positions"]
 

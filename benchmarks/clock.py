@@ -1,4 +1,4 @@
-"""Training seconds until a fit reaches each PSNR, evaluations excluded; and the square pictures to fit."""
+"""Training seconds until a fit reaches each PSNR, evaluations excluded; and the square images to fit."""
 
 import time
 
@@ -12,21 +12,25 @@ LEVELS = (30.0, 35.0, 40.0)
 
 
 class Clock(Callback):
-    """Training seconds and PSNR at each look; the first look at or above each level; stops at the last or the cap."""
+    """Measure training seconds and PSNR at each evaluation; stop at the highest of `LEVELS`, or after `cap` seconds.
+
+    predict: returns the image (h, w, c) so far. every_s: training seconds between evaluations; 0 is once per epoch.
+    `reached` maps a level -> (seconds, steps) of the first evaluation at or above it.
+    """
 
     def __init__(self, target, predict, cap=float("inf"), every_s=0.0):
         self.target, self.predict, self.cap, self.every_s = target, predict, cap, every_s
-        self.spent, self.steps, self.looked, self.reached, self.best = 0.0, 0, 0.0, {}, 0.0
+        self.spent, self.steps, self.evaluated_at, self.reached, self.best = 0.0, 0, 0.0, {}, 0.0
 
     def step_done(self, seconds: float) -> bool:
-        """Count a step; look if it is time. Returns whether to stop."""
+        """Count a step, evaluate if it is time, and return whether to stop."""
         self.spent, self.steps = self.spent + seconds, self.steps + 1
-        if self.spent - self.looked < self.every_s and self.spent < self.cap:
+        if self.spent - self.evaluated_at < self.every_s and self.spent < self.cap:
             return False
-        return self.look()
+        return self.evaluate()
 
-    def look(self) -> bool:
-        self.looked, quality = self.spent, psnr(self.predict(), self.target)
+    def evaluate(self) -> bool:
+        self.evaluated_at, quality = self.spent, psnr(self.predict(), self.target)
         self.best = max(self.best, quality)
         for level in LEVELS:
             if quality >= level:
@@ -50,12 +54,12 @@ class Clock(Callback):
         self.spent += time.perf_counter() - self.started
 
     def after_epoch(self):
-        if not self.every_s and self.look() and self.spent >= self.cap:
+        if not self.every_s and self.evaluate() and self.spent >= self.cap:
             raise CancelFitException
 
 
 def square_picture(name: str, size: int):
-    """The central square of a picture of scikit-image's, or of a file, at size x size."""
+    """The central square of one of scikit-image's images, or of a file, at size x size."""
     image = load_image(getattr(skimage.data, name)() if hasattr(skimage.data, name) else name, mode="rgb")
     side = min(image.shape[:2])
     top, left = (n - side for n in image.shape[:2])

@@ -1,4 +1,4 @@
-"""The note's run beside our default and beside every family of networks, on the camera picture at 256².
+"""The 2020 note's run, our default and every family of networks, compared on the camera image at 256².
 
 python benchmarks/families.py [--epochs 300] [--seconds S] [--seeds 0 1 2] [--rates ...] [--kinds ...] [--size 256]
 
@@ -10,7 +10,7 @@ families    `field_model(kind)` as published, with as many parameters as the off
             time in batches of the default size; every rate of `--rates` with the first seed, then all seeds at the
             best; `wire:10` is wire with sigma_0 10, its published one being 30
 
-Seconds are those of training alone: measuring is excluded for all alike. PSNR is of all pixels, cut to [0, 1].
+Seconds are those of training; evaluations are excluded. PSNR is that of all pixels, clamped to [0, 1].
 """
 
 import argparse
@@ -121,7 +121,7 @@ def epochs_in(seconds: float, fit) -> int:
 
 
 def passes(run: dict, level: float) -> float | None:
-    """Training seconds at the first look at or above `level` dB; None if there is none."""
+    """Training seconds at the first evaluation at or above `level` dB; None if there is none."""
     return next((s for value, s in zip(run["levels"], run["times"], strict=True) if value >= level), None)
 
 

@@ -1,9 +1,9 @@
-"""Peak memory of fitting and of rendering against the picture's size; every line is measured in a process of its own.
+"""Peak memory of fitting and of rendering for images of several sizes; every line is measured in its own process.
 
 python benchmarks/memory.py [--sizes 512 1024 2048 4096] [--render 8192]
 
 Fitting: one epoch of `siren_learner` with batches of 16384. "beyond start" is the peak minus what the process held
-before the picture was made (interpreter, torch, fastai); "per signal" divides it by the bytes of the float32 signal,
+before the image was made (interpreter, torch, fastai); "per signal" divides it by the bytes of the float32 signal,
 and the slope between the sizes is free of any constant.
 """
 

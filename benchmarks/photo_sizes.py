@@ -26,7 +26,7 @@ def fit(image, epochs: int, seed: int) -> dict:
     learn = siren_learner(PixelDataLoaders.from_image(image), cbs=MetricHistory())
     start = time.process_time()
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs)
+        learn.fit_fast(epochs)
     return learn.metric_history.rows[-1] | {"seconds": time.process_time() - start}
 
 

@@ -1,4 +1,4 @@
-"""The picture on top of the README: python benchmarks/picture.py [--epochs 30] writes docs/fit.png."""
+"""The README's figure of one fit: python benchmarks/picture.py [--epochs 30] writes docs/fit.png."""
 
 import argparse
 

@@ -1,10 +1,10 @@
-"""Bits and PSNR of whole files: ours beside JPEG, WebP and AVIF in one run, and beside published points.
+"""Bits and PSNR of whole files: ours, JPEG, WebP and AVIF in one run, compared with published points.
 
 python benchmarks/rate_distortion.py PICTURES... [--bpp .06 .1 .18 .3] [--steps N] [--coin-steps 20] [--figure F.png]
 
 Every size is that of a file on disk and every picture of ours is decoded from it in a fresh process. PSNR is each
 picture's over R, G and B of 8 bits, then the mean over pictures. JPEG has optimize=True. Published points are means
-over all 24 Kodak pictures; their JPEG curve, measured with the same settings, is printed beside that of the pictures
+over all 24 Kodak pictures; their JPEG curve, measured with the same settings, is printed next to that of the pictures
 here, so that one sees how far the two sets compare. COIN's work is its 50 000 full-batch steps, extrapolated from
 `--coin-steps` of its network (10 layers of 28) on the first picture. The floor of decoding is the time of the
 network's products and sines alone.
@@ -176,7 +176,9 @@ def main():
     parser.add_argument("--coin-steps", type=int, default=200, help="0 leaves the tables out")
     parser.add_argument("--figure", help="PNG to write")
     parser.add_argument("--files", help="folder for our files (default: one that is removed)")
-    parser.add_argument("--points", nargs="+", help="JSON files of points that were measured before, instead of anew")
+    parser.add_argument(
+        "--points", nargs="+", help="JSON files of points that were measured before, to use instead of measuring"
+    )
     parser.add_argument("--name", default="rate_distortion_points", help="of the JSON file with the points")
     options = parser.parse_args()
     pictures = {Path(p).name: Path(p) for p in options.pictures}

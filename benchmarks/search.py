@@ -1,8 +1,8 @@
-"""The search behind the defaults of `siren_learner`: one change at a time from the chosen recipe, several pictures.
+"""The search behind the defaults of `siren_learner`: one change at a time from the chosen recipe, on several images.
 
 python benchmarks/search.py [--pictures astronaut chelsea] [--seeds 0 1 2] [--epochs 30] [--recipes chosen lr_x2]
 
-A line per recipe and picture: medians over the random seeds of the training seconds to 35 and 40 dB and of the final
+A line per recipe and image: medians over the random seeds of the training seconds to 35 and 40 dB and of the final
 PSNR. Compare recipes of one run only, and by steps where the machine is busy.
 """
 

@@ -27,7 +27,7 @@ def fit(image, epochs: int, seed: int = 0):
     set_seed(seed, reproducible=True)
     learn = siren_learner(PixelDataLoaders.from_image(image))
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs)
+        learn.fit_fast(epochs)
     return learn
 
 

@@ -1,4 +1,4 @@
-"""Make the pictures of this folder again, from scikit-image's: `python data/make_pictures.py`."""
+"""Make the images of this folder from scikit-image's: `python data/make_pictures.py`."""
 
 from pathlib import Path
 

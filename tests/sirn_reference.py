@@ -1,4 +1,4 @@
-"""A decoder of `.sirn` files written from docs/format.md alone: numpy and whole numbers, nothing of the library.
+"""A decoder of `.sirn` files written from docs/format.md alone: numpy and integers, nothing of the library.
 
 It believes its input: it shows that the document is complete, and what a file means, not how to read hostile ones.
 """

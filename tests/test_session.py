@@ -56,7 +56,7 @@ def test_every_python_block_of_the_readme_is_run_here():
 
 def test_the_readmes_five_lines_and_its_zoom_run(folder):
     five_lines, zoom, _ = readme_blocks("python")
-    names = run(five_lines, {"fit_one_cycle(30)": "fit_one_cycle(1)", "size=256": "size=48"})
+    names = run(five_lines, {"fit_fast(30)": "fit_fast(1)", "size=256": "size=48"})
     assert names["learn"].dls.train_ds.shape == (48, 48) and names["learn"].final_record[-1] > 10  # dB
     names = run(zoom, {"size=1024": "size=96", "size=512": "size=64"}, names)
     assert names["large"].shape == (96, 96, 3) and names["face"].shape == (64, 64, 3)

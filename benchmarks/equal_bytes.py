@@ -29,8 +29,7 @@ def closest(image, codec: str, n_bytes: int):
 
 def files(image, n_bytes: int, steps: int | None) -> dict:
     """`(setting, bytes, decoded image)` of each codec."""
-    pixels = image.shape[0] * image.shape[1]
-    ours = compress(image, bpp=8 * n_bytes / pixels, steps=steps, progress=False)
+    ours = compress(image, max_bytes=n_bytes, steps=steps, progress=False)
     made = {"network": ("default steps" if steps is None else f"{steps} steps", len(ours.data), ours.image)}
     return made | {codec: closest(image, codec, len(ours.data)) for codec in available_codecs()}
 

@@ -28,10 +28,10 @@ from fastai.torch_core import set_seed
 from report import report
 from skimage.data import camera
 
-from siren_fastai.checkpoint import load_checkpoint
 from siren_fastai.cli.main import main as siren_fastai
-from siren_fastai.cli.presets import fast_defaults
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.fits.presets import fast_defaults
 from siren_fastai.images import load_image, resize_image
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.field import count_parameters, field_model
@@ -151,7 +151,7 @@ def main():
     parser.add_argument("--official-seeds", type=int, nargs="+", help="of the long run; left out: those of all others")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--kinds", nargs="*", default=KINDS)
-    parser.add_argument("--ours", type=int, nargs="*", default=[5, fast_defaults()["num_epochs"]], help="epochs")
+    parser.add_argument("--ours", type=int, nargs="*", default=[5, fast_defaults()["epochs"]], help="epochs")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--name", default="families", help="of the JSON files")
     options = parser.parse_args()

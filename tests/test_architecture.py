@@ -19,8 +19,8 @@ LAYERS = {
         *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
         *("image_pairs", "error_maps", "schemes", "models", "quantize", "sirn", "analysis"),
     ),
-    "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "codec"),
-    "application": ("checkpoint", "compare", "cli", "all"),
+    "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "fits", "codec"),
+    "application": ("compare", "cli", "all"),
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

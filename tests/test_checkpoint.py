@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from safetensors.numpy import load_file
 
-from siren_fastai.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from siren_fastai.init import apply_init_
 from siren_fastai.models.field import field_model
 from siren_fastai.names import MODEL_KINDS
@@ -160,7 +160,7 @@ CONFIG = {"kind": "siren", "n_in": 2, "n_out": 3, "hidden_features": 8, "hidden_
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 2}, "it is of version 2"),
+        ({"version": 3}, "it is of version 3"),
         ({"model": "missing"}, "it lacks 'model'"),
         ({"model": {**CONFIG, "hidden_features": 10**7}}, "its tensors .* are not those of `model`"),
         ({"model": {**CONFIG, "hidden_layers": 10**9}}, "asks for 1000000000 layers"),
@@ -175,7 +175,7 @@ CONFIG = {"kind": "siren", "n_in": 2, "n_out": 3, "hidden_features": 8, "hidden_
         ({"size": [10**6, 10**6]}, "`size` must be"),
         ({"size": [0, 4]}, "`size` must be"),
         ({"size": "ab"}, "`size` must be"),
-        ({"grid": "hexagons"}, "`value_range` .* or `grid` 'hexagons' is impossible"),
+        ({"grid": "hexagons"}, "`grid` 'hexagons' is impossible"),
         ({"value_range": [1, 0]}, "is impossible"),
         ({"epoch": -1}, "`epoch` and `seed`"),
         ({"model": {**CONFIG, "hidden_features": 10**40}}, ""),

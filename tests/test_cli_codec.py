@@ -132,7 +132,7 @@ def test_files_that_are_not_images(tmp_path, refused):
     (tmp_path / "notes.png").write_text("no picture")
     output = tmp_path / "x.sirn"
     assert "IMAGE: there is no file nowhere.png" in refused("compress", "nowhere.png", output, "--bpp", "1")
-    assert "not a picture that Pillow knows" in refused("compress", tmp_path / "notes.png", output, "--bpp", "1")
+    assert "not an image that Pillow can read" in refused("compress", tmp_path / "notes.png", output, "--bpp", "1")
 
 
 def test_ctrl_c_writes_the_best_so_far_and_says_so(rgb, tmp_path, untrained, refused, monkeypatch):
@@ -297,7 +297,7 @@ def test_rd_refuses_what_it_cannot_sweep(folder, tmp_path, untrained, refused):
     picture_file(folder / "a.bmp", 24, 32)
     assert "'a' is there twice" in refused("rd", folder, "--bpp", "1", *output)
     (folder / "z.png").write_text("no picture")
-    assert "z.png: not a picture that Pillow knows" in refused("rd", folder, "--bpp", "1", *output)
+    assert "z.png: not an image that Pillow can read" in refused("rd", folder, "--bpp", "1", *output)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 

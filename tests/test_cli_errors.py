@@ -11,9 +11,9 @@ from cli_runs import TINY, fit, picture_file
 from PIL import Image
 
 from siren_fastai.analysis.history import read_history
-from siren_fastai.checkpoint import load_checkpoint
-from siren_fastai.cli import pictures, runs
 from siren_fastai.cli.main import main
+from siren_fastai.fits import folder, image
+from siren_fastai.fits.checkpoint import load_checkpoint
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def test_a_missing_picture(refused, tmp_path):
 
 
 def test_a_text_file_as_picture(refused, tmp_path):
-    (tmp_path / "notes.png").write_text("not an image")
-    assert "notes.png: not a picture that Pillow knows" in refused("--image_filepath", tmp_path / "notes.png")
+    (tmp_path / "notes.png").write_text("this is no picture")
+    assert "notes.png: not an image that Pillow can read" in refused("--image_filepath", tmp_path / "notes.png")
 
 
 def test_a_truncated_picture(refused, tmp_path, gray):
@@ -66,7 +66,7 @@ def test_an_unreadable_picture(refused, gray, monkeypatch):
 
 def test_a_picture_of_one_pixel(refused, tmp_path):
     error = refused("--image_filepath", picture_file(tmp_path / "dot.png", 1, 1))
-    assert "1x1 pixels, and SSIM needs 7x7: give a larger picture or --sidelength" in error
+    assert "1x1 pixels, and SSIM needs 7x7: give a larger --image_filepath or --sidelength" in error
 
 
 def test_a_picture_with_nan(refused, tmp_path):
@@ -88,7 +88,7 @@ def test_thirty_megapixels_are_fitted_small(thirty_megapixels, tmp_path):
 
 
 def test_thirty_megapixels_at_once_are_refused_where_memory_is_short(refused, thirty_megapixels, monkeypatch):
-    monkeypatch.setattr(pictures, "available_memory", lambda device: 8 * 2**30)
+    monkeypatch.setattr(image, "available_memory", lambda device: 8 * 2**30)
     error = refused("--preset", "official", "--image_filepath", thirty_megapixels, "--hidden_features", 256)
     assert (
         "25,000,000 pixels in steps of 25,000,000 need about" in error
@@ -105,7 +105,7 @@ def test_running_out_of_memory_is_a_failure(gray, tmp_path, monkeypatch, capsys)
     def no_memory(*args, **kwargs):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("siren_fastai.cli.recording.render", no_memory)
+    monkeypatch.setattr("siren_fastai.fits.record.render", no_memory)
     assert fit(tmp_path, *TINY, "--bs", "9", "--image_filepath", gray) == 1
     assert "out of memory" in capsys.readouterr().err
 
@@ -118,7 +118,7 @@ def test_an_existing_folder_needs_an_answer_and_without_a_terminal_ends(tmp_path
     (tmp_path / "run" / "mine.txt").write_text("precious")
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert fit(tmp_path, *TINY, "--image_filepath", gray) == 2
-    assert "is not empty: say --y to erase it or --n to keep it" in capsys.readouterr().err
+    assert "is not empty: give --y to erase it, or --n to keep it" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
@@ -148,10 +148,10 @@ def test_y_erases_and_n_writes_numbered_experiments(tmp_path, gray, capsys):
 
 def test_y_does_not_erase_what_is_no_experiment(tmp_path, gray, capsys, monkeypatch):
     assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, name=".") == 2  # the picture lies in it
-    assert "--y would erase" in capsys.readouterr().err and gray.is_file()
+    assert "would also erase" in capsys.readouterr().err and gray.is_file()
     monkeypatch.chdir(tmp_path)
     assert fit(tmp_path, *TINY, "--y", name=".") == 2
-    monkeypatch.setattr(runs.Path, "home", lambda: tmp_path / "me")
+    monkeypatch.setattr(folder.Path, "home", lambda: tmp_path / "me")
     (tmp_path / "me").mkdir()
     (tmp_path / "me" / "x").write_text("x")
     assert fit(tmp_path, *TINY, "--y", name="me") == 2 and (tmp_path / "me" / "x").is_file()
@@ -177,7 +177,7 @@ def test_a_folder_without_write_permission(tmp_path, gray, capsys, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs.Path, "mkdir", locked)  # root may write anywhere, so this is said for it
+        patched.setattr(folder.Path, "mkdir", locked)  # root may write anywhere, so this is said for it
         assert fit(tmp_path, *TINY, "--image_filepath", gray) == 1
     assert "Permission denied: " in capsys.readouterr().err
     monkeypatch.setattr(os, "access", lambda *args: False)
@@ -191,7 +191,7 @@ def test_a_folder_without_write_permission(tmp_path, gray, capsys, monkeypatch):
 def test_a_full_disk_ends_the_fit_and_what_was_written_can_be_resumed(tmp_path, gray, capsys, monkeypatch):
     arguments = [*TINY, "--image_filepath", gray, "--epochs_til_ckpt", "2"]
     assert fit(tmp_path, *arguments, name="whole", epochs=6) == 0
-    writing = runs.Path.write_bytes
+    writing = folder.Path.write_bytes
 
     def full(self, content):
         if (tmp_path / "run" / "checkpoints" / "model_epoch_0002.safetensors").exists():
@@ -199,7 +199,7 @@ def test_a_full_disk_ends_the_fit_and_what_was_written_can_be_resumed(tmp_path, 
         return writing(self, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs.Path, "write_bytes", full)
+        patched.setattr(folder.Path, "write_bytes", full)
         assert fit(tmp_path, *arguments, epochs=6) == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error and "--resume" in error and "Traceback" not in error
@@ -242,7 +242,7 @@ def test_training_that_diverges_ends_and_keeps_the_last_whole_state(tmp_path, gr
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--scheme", "99"], "`scheme` must be a number from 1 to 38"),
+        (["--scheme", "99"], "--scheme must be a number from 1 to 38"),
         (["--scheme", "siren", "--model_type", "relu"], "must have sine layers"),
         (["--device", "cuda:99"], "--device cuda:99: not available here"),
         (["--device", "quantum"], "--device quantum: not available here"),
@@ -296,7 +296,7 @@ def test_options_of_the_network_belong_to_the_checkpoint(tmp_path, gray, capsys)
         assert fit(tmp_path, *start, *arguments, name="b") == 2
         assert "cannot change the network of --checkpoint_path" in capsys.readouterr().err
     assert fit(tmp_path, *start, "--color", "rgb", name="b") == 2
-    assert "the picture has 3 channels, the checkpoint 1" in capsys.readouterr().err
+    assert "the image has 3 channels, the checkpoint 1" in capsys.readouterr().err
 
 
 def test_tensorboard_is_an_extra(tmp_path, gray, capsys, monkeypatch):
@@ -309,6 +309,6 @@ def test_a_fault_of_ours_is_seen_whole(tmp_path, gray, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("siren_fastai.cli.experiments.siren_learner", broken)
+    monkeypatch.setattr("siren_fastai.fits.fit.siren_learner", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["fit", "--logging_root", str(tmp_path), "--experiment_name", "x", "--image_filepath", str(gray)])

@@ -10,8 +10,8 @@ import skimage.data
 from cli_runs import TINY, fit, levels_of, picture_file
 from PIL import Image
 
-from siren_fastai.checkpoint import load_checkpoint
 from siren_fastai.cli.main import main
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.images import load_image, to_uint8
 
 NOTE = "0.288646 5.396346 -0.003688\n0.214251 6.690774 0.034964\n0.199153 7.008121 0.049086\n"
@@ -57,7 +57,7 @@ def test_evaluate_takes_another_picture(run, tmp_path, capsys):
 def test_evaluate_refuses_pictures_of_other_proportions(run, tmp_path, capsys):
     other = picture_file(tmp_path / "other.png", 40, 16)
     assert main(["evaluate", final(run), "--image_filepath", str(other)]) == 2
-    assert "the checkpoint's has 12x16: give the picture it was fitted to" in last_error(capsys, "evaluate")
+    assert "the checkpoint's has 12x16: give the image it was fitted to" in last_error(capsys, "evaluate")
 
 
 def test_render_at_any_size_and_region(run, tmp_path, capsys):

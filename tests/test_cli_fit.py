@@ -17,10 +17,10 @@ from fastai.torch_core import set_seed
 from skimage.metrics import structural_similarity
 
 from siren_fastai.analysis.history import read_history
-from siren_fastai.checkpoint import load_checkpoint
 from siren_fastai.cli.main import main
 from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.coords import grid_coords
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.models.siren import siren_model
 from siren_fastai.names import MODEL_KINDS, OPTIMIZER_NAMES
@@ -165,7 +165,7 @@ def test_colors(tmp_path, gray, color, channels):
 @pytest.mark.parametrize("n_out", [1, 3])
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_model_type_trains_evaluates_and_reloads(tmp_path, kind, n_out, gray, rgb, monkeypatch):
-    monkeypatch.setattr("siren_fastai.cli.outputs.save_figure", lambda figure, path: None)  # drawn elsewhere
+    monkeypatch.setattr("siren_fastai.fits.outputs.save_figure", lambda figure, path: None)  # drawn elsewhere
     path = {1: gray, 3: rgb}[n_out]
     arguments = [*TINY, "--sidelength", "8", "--image_filepath", path, "--model_type", kind, "--evaluate"]
     assert fit(tmp_path, *arguments, "--preset", "official", "--color", "auto") == 0

@@ -12,9 +12,10 @@ from siren_fastai.classics import QUALITIES
 from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.docs import page
 from siren_fastai.cli.errors import CommandError
+from siren_fastai.cli.fitting import fill as resolve
 from siren_fastai.cli.main import main
 from siren_fastai.cli.parser import parse
-from siren_fastai.cli.presets import OFFICIAL, resolve
+from siren_fastai.fits.presets import OFFICIAL
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.field import count_parameters, field_model
 from siren_fastai.optimizers import OPTIMIZERS
@@ -113,7 +114,7 @@ def test_both_spellings_of_print_config_print(capsys):
 def test_the_names_to_choose_from_are_those_of_the_library():
     assert names.OPTIMIZER_NAMES == tuple(OPTIMIZERS) and names.CLASSICS == tuple(QUALITIES)
     assert all(count_parameters(field_model(kind, sidelength=8)) for kind in names.MODEL_KINDS)
-    assert "fast" in SCHEMES and OFFICIAL["model_type"] in names.MODEL_KINDS
+    assert "fast" in SCHEMES and OFFICIAL["kind"] in names.MODEL_KINDS
 
 
 # --- precedence: command line > environment > config file > default, for each type of option

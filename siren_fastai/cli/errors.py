@@ -1,11 +1,13 @@
 """How a command ends when it cannot go on: one message, no traceback, an exit code."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage"]
+__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "in_options"]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+DEVICE = {"device": "device"}
 
 
 class CommandError(Exception):
@@ -17,9 +19,19 @@ class CommandError(Exception):
 
 
 @contextmanager
-def as_usage(about: str = "") -> Iterator[None]:
-    """Turn the library's errors about its arguments into usage errors, with `about` before the message."""
+def as_usage(
+    about: str = "",  # before the message
+    options: Mapping[str, str] = DEVICE,  # the option for an argument that messages name: `device` -> --device
+) -> Iterator[None]:
+    """Turn the library's errors about its arguments into usage errors. Errors of the system pass."""
     try:
         yield
-    except (ValueError, TypeError) as error:
-        raise CommandError(f"{about}{error}") from error
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CommandError(about + in_options(str(error), options)) from error
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """Return the message with the arguments that it names, such as `lr`, as options, such as --lr."""
+    return re.sub(r"`(\w+)`", lambda m: f"--{options[m[1]]}" if m[1] in options else m[0], message)

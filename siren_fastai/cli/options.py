@@ -38,7 +38,7 @@ class Chosen:
 
     def given(self, name: str) -> bool:
         """Whether the user set it, anywhere."""
-        return self.sources[name] != "default" and not self.sources[name].startswith("preset")
+        return self.sources[name] != "default" and not self.sources[name].startswith(("preset", "checkpoint"))
 
     def fill(self, values: dict, source: str) -> None:
         """Set the options that the user left open."""

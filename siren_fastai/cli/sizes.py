@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from siren_fastai.cli.devices import device_of
 from siren_fastai.cli.errors import CommandError, as_usage
-from siren_fastai.cli.pictures import available_memory
 from siren_fastai.cli.terminal import warn
 from siren_fastai.coords import region_size
+from siren_fastai.fits.devices import available_memory, device_of
 
 __all__ = ["check_memory", "output_size"]
 

@@ -109,7 +109,7 @@ def _summary(history, comparison) -> str:
 def _write(folder: Path, report) -> str:
     """Write all of it; returns the names."""
     from siren_fastai.analysis.figures import benford_figure, history_figure
-    from siren_fastai.cli.outputs import save_figure
+    from siren_fastai.fits.outputs import save_figure
 
     figures = {"history.png": history_figure(report.history, report.title)}
     if report.benford is not None:

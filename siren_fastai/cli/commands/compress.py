@@ -49,15 +49,16 @@ HELPERS = (
 
 def run(chosen: Chosen) -> int:
     """Write the file and, if asked, the report; after Ctrl-C the best so far."""
-    from siren_fastai.cli.devices import device_of
-    from siren_fastai.cli.outputs import save_json
-    from siren_fastai.cli.pictures import read_picture
     from siren_fastai.cli.terminal import ProgressLine
     from siren_fastai.codec.compress import compress
+    from siren_fastai.files import write_json
+    from siren_fastai.fits.devices import device_of
+    from siren_fastai.fits.image import read_image
 
     options = {**_target(chosen), **_helpers(chosen), "steps": chosen.steps, "seed": chosen.seed}
-    device = device_of(chosen.device)
-    image = read_picture(chosen.image, chosen.color, option="IMAGE")
+    with as_usage():
+        device = device_of(chosen.device)
+        image = read_image(chosen.image, chosen.color, name="IMAGE")
     output = check_output(chosen.output, chosen.y, chosen.image)
     report = chosen.report and check_output(chosen.report, chosen.y, chosen.image, chosen.output)
     line = ProgressLine()
@@ -69,7 +70,7 @@ def run(chosen: Chosen) -> int:
     with replacing(output) as temporary:
         temporary.write_bytes(made.data)
     if report:
-        save_json(made.report, report)
+        write_json(made.report, report)
     print(f"{output}: {_described(made.report, len(made.data))}", flush=True)
     _check_finished(made.report, output)
     return 0

@@ -21,22 +21,23 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Print the scores as JSON; with --output also write them, the prediction and a figure."""
-    import json
     from pathlib import Path
 
     from siren_fastai.cli.checkpoints import open_checkpoint, target_of, write_evaluation
-    from siren_fastai.cli.devices import deterministic, device_of
-    from siren_fastai.cli.outputs import strict
-    from siren_fastai.cli.scores import metrics_of
+    from siren_fastai.cli.errors import as_usage
+    from siren_fastai.files import strict_json
+    from siren_fastai.fits.devices import deterministic, device_of
+    from siren_fastai.fits.scores import metrics_of
 
-    device = device_of(chosen.device)
+    with as_usage():
+        device = device_of(chosen.device)
     checkpoint = open_checkpoint(chosen.checkpoint)
     target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
     checkpoint.model.to(device)
     with deterministic(device):
         prediction = checkpoint.render()
     metrics = metrics_of(checkpoint, prediction, target)
-    print(json.dumps(strict(metrics), indent=1, allow_nan=False))
+    print(strict_json(metrics))
     if chosen.output:
         write_evaluation(Path(chosen.output), metrics, prediction, target)
     return 0

@@ -105,14 +105,14 @@ FURTHER = (
 
 def complete(chosen: Chosen) -> Chosen:
     """Fill what the user left open: from the preset, or with --resume from the experiment."""
-    from siren_fastai.cli.presets import resolve
+    from siren_fastai.cli.fitting import fill
 
-    return resolve(chosen)
+    return fill(chosen)
 
 
 def run(chosen: Chosen) -> int:
     """Fit as `chosen` says, write everything, and print where it is."""
-    from siren_fastai.cli.training import run_fit
+    from siren_fastai.cli.fitting import run_fit
 
     return run_fit(chosen)
 

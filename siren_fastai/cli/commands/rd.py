@@ -34,15 +34,17 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
-    from siren_fastai.cli.devices import device_of
-    from siren_fastai.cli.pictures import read_picture
     from siren_fastai.cli.terminal import ProgressLine
     from siren_fastai.compare.curves import OURS
     from siren_fastai.compare.sweep import points
+    from siren_fastai.fits.devices import device_of
+    from siren_fastai.fits.image import read_image
 
-    device, paths = device_of(chosen.device), _images(chosen.folder)
-    for path in paths:
-        read_picture(str(path), chosen.color, option="FOLDER")  # report an unreadable one now, not after hours
+    paths = _images(chosen.folder)
+    with as_usage():
+        device = device_of(chosen.device)
+        for path in paths:
+            read_image(path, chosen.color, name="FOLDER")  # report an unreadable one now, not after hours
     folder, codecs, mode = _output(chosen), _codecs(chosen), None if chosen.color == "auto" else chosen.color
     line, rows, interrupted = ProgressLine(), [], False
     options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False, "cbs": [line]}
@@ -118,16 +120,17 @@ def _write(rows: list[dict], folder: Path, chosen: Chosen) -> None:
     """Write the table, the report and the figure, and print the means."""
     import pandas as pd
 
-    from siren_fastai.cli.outputs import save_figure, save_json, strict
     from siren_fastai.compare.curves import COLUMNS, rd_figure, savings, summary
+    from siren_fastai.files import write_json
+    from siren_fastai.fits.outputs import save_figure
 
     _write_csv(rows, folder)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     means, saved = summary(table), savings(summary(table))
     settings = {name: chosen.values[name] for name in ("bpp", "steps", "seed", "color")}
     parts = {"points": table, "means": means, "at_equal_psnr": saved}
-    tables = {name: [strict(row) for row in part.to_dict("records")] for name, part in parts.items()}
-    save_json({"settings": settings, **tables}, folder / "rd.json")
+    tables = {name: part.to_dict("records") for name, part in parts.items()}
+    write_json({"settings": settings, **tables}, folder / "rd.json")
     save_figure(rd_figure(table), folder / "rd.png")
     print(means.to_string(index=False, float_format="{:.4f}".format))
     if len(saved):

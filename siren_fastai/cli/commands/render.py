@@ -25,15 +25,16 @@ OPTIONS = (
 def run(chosen: Chosen) -> int:
     """Write the image to `chosen.output`."""
     from siren_fastai.cli.checkpoints import open_checkpoint
-    from siren_fastai.cli.devices import deterministic, device_of
     from siren_fastai.cli.errors import as_usage
     from siren_fastai.cli.sizes import check_memory, output_size
+    from siren_fastai.fits.devices import deterministic, device_of
     from siren_fastai.images import save_image
 
-    device = device_of(chosen.device)
+    with as_usage():
+        device = device_of(chosen.device)
     checkpoint = open_checkpoint(chosen.checkpoint)
     size = height, width = output_size(checkpoint.size, chosen.size, chosen.region)
-    check_memory(size, 3 * checkpoint.model.config["n_out"])
+    check_memory(size, 3 * checkpoint.channels)
     checkpoint.model.to(device)
     with deterministic(device), as_usage():
         image = checkpoint.render(size, chosen.region and tuple(chosen.region))

@@ -1,4 +1,4 @@
-"""The record of a fit: history, log lines, checkpoints; always one whole state to go on from."""
+"""The record of a fit: history, log lines, checkpoints, and always one complete state to continue from."""
 
 import copy
 import math
@@ -12,44 +12,43 @@ import torch
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
 from torch import Tensor
 
-from siren_fastai.analysis.history import COLUMNS, read_history, write_history
-from siren_fastai.checkpoint import Checkpoint, save_checkpoint
-from siren_fastai.cli.options import Chosen
-from siren_fastai.cli.presets import OWN
-from siren_fastai.cli.scores import score
+from siren_fastai.analysis.history import COLUMNS, STEP_COLUMNS, read_history, write_history
 from siren_fastai.files import replacing
+from siren_fastai.fits.checkpoint import Checkpoint, save_checkpoint
+from siren_fastai.fits.presets import CURRENT
+from siren_fastai.fits.scores import score
+from siren_fastai.fits.settings import FitSettings
 from siren_fastai.render import render
 
 __all__ = ["LOG_LINE", "RecordFit"]
 
 LOG_LINE = "Epoch %d, Total loss %0.6f, Total PSNR %0.6f, Total SSIM %0.6f, iteration time %0.6f"
-STEP_COLUMNS = ("Epoch", "opt_steps", "samples_seen", "train_seconds", "lr")
 
 
 class RecordFit(Callback):
-    """Before each epoch's first update, measure the network and keep a copy of the state; write both now and then.
+    """Before each epoch's first update, measure the network and keep a copy of the state; write both at intervals.
 
-    Row e of `rows` is measured before the e-th epoch's updates, on all pixels. `good` is the last whole state, from
-    which a fit can be continued bit for bit: the batches of an epoch depend on `seed` and epoch alone. A loss that is
-    not finite ends the fit; `diverged` is then the epoch. fastai's validation, which would measure again, is left out.
+    Row e of `rows` is measured before the e-th epoch's updates, on all pixels. `good` is the last complete state, from
+    which the fit can be continued: the batches of an epoch depend on the seed and the epoch alone. A loss that is not
+    finite ends the fit; `diverged` is then the epoch. fastai's validation, which would measure again, is skipped.
     """
 
     order = -5  # after TrainEvalCallback has set the epoch up
 
-    def __init__(self, chosen: Chosen, folder: Path, target: Tensor, value_range, start: int = 0, say=print):
-        self.chosen, self.folder, self.target, self.value_range, self.say = chosen, folder, target, value_range, say
+    def __init__(self, settings: FitSettings, folder: Path, target: Tensor, value_range, start: int = 0, say=print):
+        self.settings, self.folder, self.target, self.value_range, self.say = settings, folder, target, value_range, say
         self.start, self.rows, self.steps, self.seconds = start, [], [], 0.0
         self.good, self.diverged, self.spent = None, None, 0.0
         if start:
             self._reread(start)
 
     def _reread(self, start: int) -> None:
-        """The rows of an experiment that goes on."""
+        """Read the rows of a fit that is resumed."""
         history = read_history(self.folder / "history.txt").to_numpy()[:start]
         steps = np.loadtxt(self.folder / "summaries" / "steps.txt", ndmin=2)[: start + 1]
         if len(history) < start or len(steps) < start:
             raise ValueError(
-                f"{self.folder}/history.txt ends before epoch {start}, where the checkpoint is: was it cut?"
+                f"{self.folder}/history.txt ends before epoch {start}, where the checkpoint is: was it truncated?"
             )
         self.rows = [[int(row[0]), *row[1:].tolist()] for row in history]
         self.steps, self.seconds = steps[:start].tolist(), float(steps[-1][3])
@@ -57,21 +56,19 @@ class RecordFit(Callback):
     def before_train(self):
         self.n_steps, self.spent = len(self.dls.train), 0.0
         self.whole = self.n_steps == 1 and not self.dls.train.shuffle
-        self.dls.train.rng = random.Random(
-            f"{self.chosen.seed} {self.epoch}"
-        )  # not the global one: epochs can be resumed
+        self.dls.train.rng = random.Random(f"{self.settings.seed} {self.epoch}")  # so that any epoch can be resumed
         if not self.whole:
             self._measure(self.predict(), self.epoch)
-        self._wind()
+        self._start_clock()
 
     def after_pred(self):
-        if self.training and self.whole:  # the batch is the picture, so the training step has measured already
-            self._pause()
+        if self.training and self.whole:  # the batch is the image, so the training step has measured already
+            self._stop_clock()
             self._measure(self._unit(self.learn.pred.detach().float().cpu().view(self.target.shape)), self.epoch)
-            self._wind()
+            self._start_clock()
 
     def after_train(self):
-        self._pause()
+        self._stop_clock()
 
     def before_validate(self):
         raise CancelValidException
@@ -80,13 +77,13 @@ class RecordFit(Callback):
         if self.spent == 0.0:  # an epoch that was skipped
             return
         per_step, self.seconds, self.spent = self.spent / self.n_steps, self.seconds + self.spent, 0.0
-        done, chosen = self.epoch + 1, self.chosen
-        due = self._is_due(chosen.steps_til_summary)
+        done, settings = self.epoch + 1, self.settings
+        due = self._is_due(settings.log_every)
         if due:
             self.say(LOG_LINE % (*self.rows[-1], per_step))
-        if due or done % chosen.epochs_til_ckpt == 0:
+        if due or done % settings.checkpoint_every == 0:
             self.save(self.state(done))
-        if done % chosen.epochs_til_ckpt == 0:
+        if done % settings.checkpoint_every == 0:
             self._save_weights(self.state(done), f"model_epoch_{done:04d}")
 
     def _is_due(self, every: int) -> bool:
@@ -95,7 +92,7 @@ class RecordFit(Callback):
         return -(-first // every) * every < first + self.n_steps
 
     def predict(self) -> Tensor:
-        """The picture (h, w, c) told in [0, 1], not cut."""
+        """Return the image (h, w, c) scaled to [0, 1], not clamped."""
         return self._unit(render(self.model, self.target.shape[:2], grid=self.dls.train_ds.grid, clamp=None))
 
     def _unit(self, values: Tensor) -> Tensor:
@@ -103,7 +100,7 @@ class RecordFit(Callback):
         return (values - low) / (high - low)
 
     def _measure(self, prediction: Tensor, epoch: int) -> None:
-        scores = score(prediction, self.target, self.chosen.metric_convention)
+        scores = score(prediction, self.target, self.settings.metric_convention)
         if not math.isfinite(scores["mse"]):
             self.diverged = epoch
             raise CancelFitException
@@ -112,7 +109,7 @@ class RecordFit(Callback):
         self.steps.append(self._steps_until(epoch))
 
     def check(self, epoch: int) -> None:
-        """Look at the network after the last epoch: has it diverged?"""
+        """Note whether the network diverged in the last epoch."""
         if not bool(self.predict().isfinite().all()):
             self.diverged = epoch
 
@@ -121,7 +118,7 @@ class RecordFit(Callback):
         return [epoch, epoch * len(train), epoch * len(train.dataset), self.seconds, self.opt.hypers[-1]["lr"]]
 
     def state(self, epoch: int) -> Checkpoint:
-        """A copy of all that training needs to go on from here."""
+        """Return a copy of all that training needs to continue from here."""
         optimizer = copy.deepcopy(self.opt.state_dict()) if self.opt is not None else None
         return Checkpoint(
             copy.deepcopy(self.model),
@@ -129,13 +126,13 @@ class RecordFit(Callback):
             self.dls.train_ds.grid,
             self.value_range,
             epoch,
-            self.chosen.seed,
-            {name: value for name, value in self.chosen.values.items() if name not in OWN},
+            self.settings.seed,
+            self.settings.stored(),
             optimizer,
         )
 
     def save(self, state: Checkpoint | None = None) -> None:
-        """Write the history and `model_current`, for --resume, of this state or of the last whole one."""
+        """Write the history and `model_current`, to resume from, of this state or of the last complete one."""
         state = self.good if state is None else state
         rows = self.rows[: state.epoch]
         if rows:
@@ -143,10 +140,10 @@ class RecordFit(Callback):
             with replacing(self.folder / "summaries" / "steps.txt") as temporary:
                 steps = [*self.steps[: state.epoch], self._steps_until(state.epoch)]
                 np.savetxt(temporary, steps, fmt="%.17g", delimiter="\t", header="\t".join(STEP_COLUMNS))
-        save_checkpoint(state, self.folder / "checkpoints" / "model_current.safetensors")
+        save_checkpoint(state, self.folder / CURRENT)
 
     def finish(self, epoch: int) -> Checkpoint:
-        """Write everything after the last epoch; returns the final network, without the optimiser's state."""
+        """Write everything after the last epoch and return the final network, without the optimiser's state."""
         self.good = state = self.state(epoch)
         self.save(state)
         return self._save_weights(state, "model_final")
@@ -157,11 +154,11 @@ class RecordFit(Callback):
         save_checkpoint(weights, self.folder / "checkpoints" / f"{name}.safetensors")
         return weights
 
-    def _wind(self) -> None:
+    def _start_clock(self) -> None:
         self._synchronize()
         self.clock = time.perf_counter()
 
-    def _pause(self) -> None:
+    def _stop_clock(self) -> None:
         self._synchronize()
         self.spent += time.perf_counter() - self.clock
 

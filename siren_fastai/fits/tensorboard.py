@@ -4,8 +4,7 @@ from pathlib import Path
 
 from fastai.callback.core import Callback
 
-from siren_fastai.cli.errors import CommandError
-from siren_fastai.cli.recording import RecordFit
+from siren_fastai.fits.record import RecordFit
 
 __all__ = ["LogTensorBoard"]
 
@@ -13,17 +12,17 @@ __all__ = ["LogTensorBoard"]
 class LogTensorBoard(Callback):
     """Write loss, PSNR and SSIM of each epoch, and its learning rate, to event files in `folder`.
 
-    Raises: CommandError if the package `tensorboard` is missing.
+    Raises: ImportError if the package `tensorboard` is missing.
     """
 
     order = RecordFit.order + 1
 
     def __init__(self, folder: Path):
         try:
-            from torch.utils.tensorboard import SummaryWriter  # an extra: torch has the door, not the package
+            from torch.utils.tensorboard import SummaryWriter  # an extra: torch does not install the package
         except ImportError:
-            raise CommandError(
-                "--tensorboard needs the package tensorboard: pip install siren_fastai[tensorboard]"
+            raise ImportError(
+                "`tensorboard` needs the package tensorboard: pip install siren_fastai[tensorboard]"
             ) from None
         self.make, self.folder, self.writer = SummaryWriter, folder, None
 

@@ -1,0 +1,1 @@
+"""One fit: typed settings in, a folder out."""

@@ -136,6 +136,16 @@ def test_the_file_is_at_most_as_large_as_asked_and_uses_it(size):
     assert found[1].report["psnr"] > found[0].report["psnr"] + 1
 
 
+@pytest.mark.parametrize("weights", ["quantized", "float16"])
+@pytest.mark.parametrize("steps", [1, 2, 37])
+def test_training_takes_the_steps_that_were_asked_for_and_a_tenth_for_each_further_round(steps, weights):
+    watch = Watch()
+    made = quick(bpp=12, steps=steps, weights=weights, cbs=[watch])
+    further = max(1, round(steps / 10))
+    assert made.report["steps"] == watch.batches and watch.batches in (steps, steps + further, steps + 2 * further)
+    assert weights == "quantized" or watch.batches == steps
+
+
 def test_quality_is_bits_per_pixel_or_the_smallest_file():
     image = picture(40, 32)
     best, worst = quick(image, quality=100), quick(image, quality=1)

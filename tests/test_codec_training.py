@@ -125,10 +125,10 @@ def test_a_callback_may_end_a_fit(stop):
     assert is_quantised(*trainer.fine_tune(made, with_bits(made), 200))
 
 
-def test_steps_take_part_of_a_large_image_and_are_about_those_asked_for():
-    trainer = Trainer(torch.rand(160, 200, 1), "cpu", False)  # 4 steps see the image once
-    for asked, done in ((1, 4), (8, 8)):
-        assert trainer.fit(network((2, 4, 1)), asked).steps == done
+@pytest.mark.parametrize("asked", [1, 7, 10])
+def test_a_fit_takes_exactly_the_steps_that_were_asked_for(asked):
+    trainer = Trainer(torch.rand(160, 200, 1), "cpu", False)  # four steps see the image once
+    assert trainer.fit(network((2, 4, 1)), asked).steps == asked
 
 
 def test_fine_tuning_gives_quantised_weights_and_their_quantisers():

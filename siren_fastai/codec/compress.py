@@ -52,7 +52,7 @@ def compress(
         (`codec.size.bits_per_pixel_of`), or the smallest possible file if that is larger.
     steps: the last 60 % train with quantised weights. By default at most 10 000: some 2900 at 3 kB, 7000 at 17 kB. Each
         further round (of two at most) in which the file is too large adds 10 %, and each restart of a fit that diverged
-        (two at most) 40 %.
+        (two at most) 40 %; `report["steps"]` counts them all.
     denoise: "auto" takes the best of several, or none if none helps.
     weights: "quantized" has one step size per tensor, "quantized_rows" one for each row of a weight matrix, "float16"
         no quantisation: half-precision numbers in a smaller network, trained as floats only.

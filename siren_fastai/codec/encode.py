@@ -19,7 +19,8 @@ from siren_fastai.sirn.reader import TRUSTED
 
 __all__ = ["Quantized", "file_of", "fit_source", "quantize_network"]
 
-ROUNDS = 3  # of moving cells, for clusters by error; and of fine-tuning, until the file fits
+ROUNDS = 3  # of training before cells have their final networks, for clusters by error
+RETUNES = 2  # further rounds of fine-tuning, at most, until the file fits
 SAMPLES = 1 << 15  # pixels on which the bits of the tensors are chosen
 TARGET_SHARE = 0.99  # of the bytes: what a round aims at
 FALLBACK_BITS = 8  # of every tensor when Ctrl-C ends their choice
@@ -40,9 +41,9 @@ class Quantized:
 
 def fit_source(source: Source, plan: Plan, trainer: Trainer) -> tuple[Source, FittedNetwork]:
     """Train a new network with float weights. The source comes back with the labels that its cells end with."""
-    network, rounds = FittedNetwork(source.network(plan.dims)), ROUNDS if source.by_error else 1
+    network, rounds = FittedNetwork(source.network(plan.dims)), min(plan.fit_steps, ROUNDS if source.by_error else 1)
     for i in range(rounds):
-        network = trainer.fit(network, max(1, round(plan.fit_steps / rounds)))
+        network = trainer.fit(network, (i + 1) * plan.fit_steps // rounds - i * plan.fit_steps // rounds)
         if network.interrupted or i == rounds - 1:
             break
         reassign_(network.model, *source.samples())
@@ -61,10 +62,12 @@ def quantize_network(source: Source, network: FittedNetwork, plan: Plan, trainer
         return _written(source, network, None)
     found = _choose(source, network, plan, 8 * plan.tensor_bytes)
     untuned = psnr(decompress(found.data, TRUSTED), source.image)
-    for i in range(ROUNDS):
-        if found.network.interrupted or (i and len(found.data) <= plan.file_bytes):
+    if plan.tuning_steps and not found.network.interrupted:
+        found = _tune(source, found, plan, trainer, plan.tuning_steps)
+    for _ in range(RETUNES):
+        if found.network.interrupted or len(found.data) <= plan.file_bytes:
             break
-        found = _tune(source, found, plan, trainer, again=i > 0)
+        found = _tune(source, found, plan, trainer, plan.retune_steps, gently=True)
     budget = 8 * plan.tensor_bytes
     while len(found.data) > plan.file_bytes:
         found = _choose(source, found.network, plan, budget)
@@ -92,10 +95,12 @@ def _choose(source: Source, network: FittedNetwork, plan: Plan, budget: float) -
     return _written(source, network, quantizers)
 
 
-def _tune(source: Source, found: Quantized, plan: Plan, trainer: Trainer, again: bool) -> Quantized:
+def _tune(
+    source: Source, found: Quantized, plan: Plan, trainer: Trainer, steps: int, gently: bool = False
+) -> Quantized:
     """Train with quantised weights towards the bytes of the plan."""
-    share, steps = TARGET_SHARE * plan.file_bytes / len(found.data), plan.retune_steps if again else plan.tuning_steps
-    return _written(source, *trainer.tune_towards(found.network, found.quantizers, share, steps, gently=again))
+    share = TARGET_SHARE * plan.file_bytes / len(found.data)
+    return _written(source, *trainer.tune_towards(found.network, found.quantizers, share, steps, gently))
 
 
 def _written(source: Source, network: FittedNetwork, quantizers: dict[str, Quantizer] | None) -> Quantized:

@@ -30,8 +30,8 @@ class Settings:
 class Plan:
     """How an image becomes a file of at most `file_bytes`, of which the tensors may take about `tensor_bytes`.
 
-    dims: the widths of each network. fit_steps: training steps with float weights; tuning_steps: with quantised ones,
-    and retune_steps in each further round in which the file is too large. weights, bits: as in `Settings`.
+    dims: the widths of each network. fit_steps: training steps with float weights; tuning_steps: with quantised ones;
+    retune_steps: in each further round in which the file is too large. weights, bits: as in `Settings`.
     """
 
     dims: list[int]
@@ -59,9 +59,10 @@ def plan_for(source: Source, n_bytes: float, settings: Settings) -> Plan:
             f"possible file has {least} bytes ({math.ceil(1e3 * least * per_byte) / 1e3:g} bits per pixel)"
         ) from None
     steps = settings.steps or steps_for(dims)
-    share = 0.0 if settings.weights == "float16" else TUNING_SHARE
-    fit, tuning, retune = (max(1, round(part * steps)) for part in (1 - share, share, RETUNE_SHARE))
-    return Plan(dims, n_bytes - settings.reserve, tensor_bytes, fit, tuning, retune, settings.weights, settings.bits)
+    tuning = 0 if settings.weights == "float16" else min(steps - 1, round(TUNING_SHARE * steps))
+    retune = max(1, round(RETUNE_SHARE * steps))
+    file_bytes = n_bytes - settings.reserve
+    return Plan(dims, file_bytes, tensor_bytes, steps - tuning, tuning, retune, settings.weights, settings.bits)
 
 
 def smallest_file(source: Source, settings: Settings) -> int:

@@ -11,8 +11,9 @@ from fastai.callback.core import Callback
 from torch import Tensor, nn
 
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
-from siren_fastai.data import PixelDataLoaders
+from siren_fastai.codec.loader import step_loaders
 from siren_fastai.learner import PixelLearner, siren_learner
+from siren_fastai.metrics import PSNR
 from siren_fastai.optimizers import soap
 from siren_fastai.quantize.aware import bake_, is_quantize_aware
 from siren_fastai.quantize.quantizers import Quantizer, narrowest, widest
@@ -26,7 +27,7 @@ TUNING_RATE, GENTLE_RATE = 0.4, 0.08  # with quantised weights, in learning rate
 MAX_GROWTH = 1.2  # of the bits: the most that a tuning may add
 MIN_STEPS_TO_JUDGE, DIVERGED_RATIO = 100, 0.97  # after so many steps, a fit's error over that of a flat image
 HALF_LEVEL = 0.5 / 255  # an error that 8 bits hardly show, for images that are flat themselves
-EPOCHS = 5  # evaluations per fit
+MAX_EPOCHS = 5  # evaluations per fit, at most
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Trainer:
     cbs: tuple[Callback, ...] = ()
 
     def fit(self, network: FittedNetwork, steps: int) -> FittedNetwork:
-        """Train for about `steps` steps of one cycle of the learning rate, with SOAP.
+        """Train for `steps` steps of one cycle of the learning rate, with SOAP.
 
         The learning rate is the network's, by default 0.05 / its last hidden width and at most 2e-3. A fit of 100 steps
         or more that ends hardly better than a flat image has diverged: it is restarted with half the rate, twice at
@@ -139,25 +140,18 @@ class Trainer:
 
     def _run(self, model: nn.Module, steps: int, lr: float, *cbs: Callback) -> Attempt:
         """Train a copy of `model`."""
-        counter, learn, interrupted = _Steps(), None, False
+        counter, learn, interrupted, epochs = _Steps(), None, False, 0
         model = copy.deepcopy(model)
         try:
-            learn, epochs = self._learner(model, steps)
+            dls, epochs = step_loaders(self.values, BATCH, steps, MAX_EPOCHS, self.device)
+            options = dict(opt_func=soap, moms=(0.9, 0.9, 0.9), metrics=PSNR(clamp=False))
+            learn = siren_learner(dls, model.to(dls.device), **options)
             with nullcontext() if self.progress else learn.no_bar(), learn.no_logging():
                 learn.fit_fast(epochs, lr, cbs=[*cbs, *self.cbs, counter])
         except KeyboardInterrupt:
             interrupted = True
         loss = None if interrupted else _final_loss(learn, epochs)
         return Attempt(model.cpu(), lr, counter.steps, loss, interrupted)
-
-    def _learner(self, model: nn.Module, steps: int) -> tuple[PixelLearner, int]:
-        """A learner, and the epochs that make about `steps` steps."""
-        n = self.values.shape[0] * self.values.shape[1]
-        bs = min(n, BATCH)
-        passes = max(1, round(steps * bs / n))
-        epochs = min(EPOCHS, passes)
-        dls = PixelDataLoaders.from_array(self.values, bs=bs, repeat=round(passes / epochs), device=self.device)
-        return siren_learner(dls, model.to(dls.device), opt_func=soap, moms=(0.9, 0.9, 0.9)), epochs
 
 
 def _rate_of(network: FittedNetwork) -> float:

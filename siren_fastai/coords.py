@@ -1,6 +1,6 @@
 """Where the samples are: grids on [-1, 1]^d, orders of pixels along a line, positions between pixels.
 
-Coordinates follow the array: (row, col) = (y, x) for pictures. Flat lists of pixels are in raster order unless said
+Coordinates follow the array: (row, col) = (y, x) for images. Flat lists of pixels are in raster order unless said
 otherwise. The grids: "centers" (2i+1)/n - 1, the default; "corners" linspace(-1, 1, n), elsewhere `align_corners=True`;
 "left" 2i/n - 1, where pixel i of n is pixel 2i of 2n.
 Source of the curves: Hilbert 1891, Math. Ann. 38; Morton 1966 ("zorder").
@@ -31,33 +31,39 @@ __all__ = [
 
 GRIDS = ("centers", "corners", "left")
 ORDERS = ("raster", "serpentine", "zorder", "hilbert", "shuffled")
-CHUNK = 1 << 15  # pixels whose place on a curve is found at a time: they stay in the processor's cache
+CHUNK = 1 << 15  # pixels placed on a curve at a time, so that they stay in the processor's cache
 
 
-def axis_positions(n: int, grid: str = "centers") -> Tensor:
+def axis_positions(
+    n: int,  # samples
+    grid: str = "centers",  # one of GRIDS
+) -> Tensor:  # (n,) float32
     """The `n` positions of one axis on [-1, 1], rounded once to float32.
 
-    Shapes: (n,). A single pixel lies at 0, except on the "left" grid, where it lies at -1.
+    A single pixel lies at 0, except on the "left" grid, where it lies at -1.
     Raises: ValueError for n < 1 or an unknown `grid`.
     """
     return _axis_positions(n, grid).float()
 
 
-def grid_coords(shape: Sequence[int], grid: str = "centers") -> Tensor:
+def grid_coords(
+    shape: Sequence[int],  # samples along each axis, without channels
+    grid: str = "centers",  # one of GRIDS
+) -> Tensor:  # (prod(shape), len(shape)) float32 in [-1, 1]
     """The coordinates of every sample of an array of `shape`, in raster order and in the array's order of axes.
 
-    Shapes: (prod(shape), len(shape)) float32 in [-1, 1].
     Raises: ValueError for an empty shape, a side below 1 or an unknown `grid`.
     """
     return _mesh([axis_positions(n, grid) for n in _checked_shape(shape)])
 
 
-def region_axes(size: Sequence[int], region: Sequence[float] | None = None, grid: str = "centers") -> list[Tensor]:
+def region_axes(
+    size: Sequence[int],  # samples along each of the d axes
+    region: Sequence[float] | None = None,  # d starts, then d ends: (top, left, bottom, right) for images; None is all
+    grid: str = "centers",  # where the samples lie in the region, as on a whole signal; one of GRIDS
+) -> list[Tensor]:  # (n,) float32 for each axis
     """The positions along each axis of a signal of `size` samples that shows only `region` of [-1, 1]^d.
 
-    region: all starts, then all ends, so (top, left, bottom, right) for pictures; None is everything. `grid` is laid on
-    the region as on a whole signal: by default the centres of the region's pixels.
-    Shapes: one (n,) float32 for each of the d sizes.
     Raises: ValueError for a region that is empty, not finite or outside [-1, 1], a bad `size` or `grid`.
     """
     sides = _checked_shape(size)
@@ -91,11 +97,13 @@ def region_size(
 
 
 def random_positions(
-    n: int, d: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
-) -> Tensor:
-    """`n` positions drawn uniformly from [-1, 1)^d, drawn on the generator's device when there is a `generator`.
+    n: int,  # positions
+    d: int,  # axes
+    generator: torch.Generator | None = None,  # draws on its own device; None is PyTorch's global generator
+    device: torch.device | str | None = None,  # of the result; None is the generator's, else PyTorch's default
+) -> Tensor:  # (n, d) float32
+    """`n` positions drawn uniformly from [-1, 1)^d.
 
-    Shapes: (n, d) float32, on `device` (default: the generator's, else PyTorch's default).
     Raises: ValueError for n or d below 1.
     """
     shape = _checked_shape((n, d))
@@ -104,16 +112,17 @@ def random_positions(
     return positions if device is None else positions.to(device)
 
 
-def pixel_order(shape: Sequence[int], order: str = "raster", seed: int | None = None) -> Tensor:
+def pixel_order(
+    shape: Sequence[int],  # samples along each axis
+    order: str = "raster",  # one of ORDERS
+    seed: int | None = None,  # of "shuffled" only; None draws from PyTorch's global generator
+) -> Tensor:  # (prod(shape),) int64, a permutation
     """The order in which a walk visits the pixels: `result[k]` is the flat raster index of the k-th one.
 
     "raster" row after row; "serpentine" every other row backwards, so that each step goes to a neighbour (any number of
     dimensions); "zorder" and "hilbert" (2-D shapes) the curve of the smallest power-of-two square that holds the
-    picture, less what is outside: a whole power-of-two square has only neighbour steps under "hilbert", another shape
-    has a jump wherever the curve leaves the picture and comes back; "shuffled" a random permutation, from `seed` or,
-    without one, from PyTorch's global generator. `seed` means nothing to the other orders.
-
-    Shapes: (prod(shape),) int64, a permutation.
+    image, less what is outside: a whole power-of-two square has only neighbour steps under "hilbert", another shape has
+    a jump wherever the curve leaves the image and comes back; "shuffled" a random permutation.
     Raises: ValueError for an unknown `order`, a bad shape, or a curve over a shape that is not 2-D.
     """
     shape = _checked_shape(shape)
@@ -134,11 +143,15 @@ def pixel_order(shape: Sequence[int], order: str = "raster", seed: int | None = 
     return torch.from_numpy(np.argsort(np.concatenate(ranks)))
 
 
-def line_coords(shape: Sequence[int], order: str = "raster", grid: str = "centers", seed: int | None = None) -> Tensor:
+def line_coords(
+    shape: Sequence[int],  # samples along each axis
+    order: str = "raster",  # of the walk, one of ORDERS
+    grid: str = "centers",  # where the visits lie on [-1, 1], one of GRIDS
+    seed: int | None = None,  # of "shuffled" only
+) -> Tensor:  # (prod(shape), 1) float32; row i belongs to the pixel of raster index i
     """One coordinate for each pixel: how far along the walk of `pixel_order` it is visited.
 
     float32 tells neighbours apart up to about 2**24 pixels (4096 x 4096).
-    Shapes: (prod(shape), 1) float32 in [-1, 1]; row i belongs to the pixel of raster index i.
     Raises: ValueError as `pixel_order` and `axis_positions` do.
     """
     visited = pixel_order(shape, order, seed)
@@ -148,7 +161,7 @@ def line_coords(shape: Sequence[int], order: str = "raster", grid: str = "center
 
 
 def append_features(coords: Tensor, features: Tensor) -> Tensor:
-    """Coordinates with further inputs of the network behind them, a cluster's label for example.
+    """Append further inputs of the network to coordinates, such as a cluster's label.
 
     Shapes: (n, d), (n, k) -> (n, d + k), of the type and on the device of `coords`; k = 0 gives `coords` itself.
     Raises: ValueError unless both are 2-D with the same n.
@@ -259,8 +272,8 @@ def _checked_region(region: Sequence[float] | None, d: int) -> tuple[list[float]
     starts, ends = numbers[:d], numbers[d:]
     if len(numbers) != 2 * d or not all(-1 <= a < b <= 1 for a, b in zip(starts, ends, strict=False)):
         raise ValueError(
-            f"`region` must be {d} starts and then {d} larger ends in [-1, 1], (top, left, bottom, right) for a "
-            f"picture, got {region!r}: pixels become coordinates by 2 * pixel / size - 1"
+            f"`region` must be {d} starts and then {d} larger ends in [-1, 1], (top, left, bottom, right) for an "
+            f"image, got {region!r}: pixels become coordinates by 2 * pixel / size - 1"
         )
     return starts, ends
 

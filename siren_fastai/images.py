@@ -1,6 +1,6 @@
-"""Pictures to tensors and back: load, resize, the mean-colour residual, save.
+"""Images to tensors and back: load, resize, the mean-colour residual, save.
 
-A picture is a float32 tensor (height, width, channels) with values in [0, 1].
+An image is a float32 tensor (height, width, channels) with values in [0, 1].
 Gray is ITU-R BT.601 luma (.299, .587, .114), as in JPEG and in Pillow's mode "L".
 """
 
@@ -35,22 +35,18 @@ WHOLE_RANGE = {np.dtype(np.bool_): 1, np.dtype(np.uint8): 255, np.dtype(np.uint1
 
 
 def load_image(
-    source: str | os.PathLike | Image.Image | np.ndarray | Tensor,
-    size: int | tuple[int, int] | None = None,
-    mode: str | None = None,
-) -> Tensor:
-    """A picture from a file, a Pillow image, an array or a tensor, as a new float32 tensor on the CPU.
+    source: str | os.PathLike | Image.Image | np.ndarray | Tensor,  # a path, a Pillow image, an array or a tensor
+    size: int | tuple[int, int] | None = None,  # an integer for the shorter side, or (height, width); None as it is
+    mode: str | None = None,  # "gray" or "rgb"; None as it is
+) -> Tensor:  # (h, w, c) float32 in [0, 1]; c is 1 for gray and 3 for colour
+    """Load an image from a file, a Pillow image, an array or a tensor, as a new tensor on the CPU.
 
     Files and Pillow images: the first frame, turned as its EXIF tag says; transparency is composited on white;
-    palettes, CMYK, YCbCr and HSV become RGB by Pillow (which also cuts 16-bit colour, but not 16-bit gray, to 8 bits).
+    palettes, CMYK, YCbCr and HSV become RGB by Pillow, which reduces 16-bit colour, but not 16-bit gray, to 8 bits.
     Arrays and tensors: (h, w) or (h, w, c), of bool, uint8, uint16, or floats in [0, 1]. They keep their channels
     unless there is a `mode`: then 2 and 4 channels are taken for gray + alpha and RGBA, and composited on white.
-    `size`: None as it is; an int for the shorter side, the aspect kept; (height, width) exactly.
-    `mode`: None as it is, "gray" or "rgb".
-
-    Shapes: (h, w, c) float32 in [0, 1]; c is 1 for gray and 3 for colour.
     Raises: TypeError for another `source` or type of numbers; ValueError for NaN or infinite values, floats outside
-    [0, 1], empty pictures, shapes that are no picture, a bad `size` or `mode`; OSError from Pillow for a file that
+    [0, 1], empty images, shapes that aren't an image's, a bad `size` or `mode`; OSError from Pillow for a file that
     cannot be read.
     """
     if mode not in MODES:
@@ -71,14 +67,16 @@ def load_image(
     return image if size is None else resize_image(image, size)
 
 
-def resize_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """The picture at another size: triangle filter, widened when shrinking so that fine detail does not alias.
+def resize_image(
+    image: Tensor,  # (h, w, c) floats in [0, 1]
+    size: int | tuple[int, int],  # an integer for the shorter side, which keeps the proportions, or (height, width)
+) -> Tensor:  # (height, width, c) in [0, 1]
+    """Resize an image: triangle filter, widened when shrinking so that fine detail does not alias.
 
-    `size`: an int for the shorter side, the aspect kept, or (height, width). The same size gives the picture unchanged.
-    Shapes: (h, w, c) in [0, 1] -> (height, width, c) in [0, 1].
-    Raises: ValueError for a picture that is not (h, w, c) or a bad `size`; TypeError unless floating point.
+    The same size gives the image unchanged.
+    Raises: ValueError for an image that isn't (h, w, c) or a bad `size`; TypeError unless floating point.
     """
-    _check_picture(image)
+    _check_floats(image)
     size = region_size(image.shape[:2], size=size)
     if size == image.shape[:2]:
         return image
@@ -88,7 +86,7 @@ def resize_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 
 def to_uint8(image: Tensor | np.ndarray) -> np.ndarray:
-    """The picture in 8 bits: clamped to [0, 1], then rounded half up, floor(255 x + 0.5).
+    """The image in 8 bits: clamped to [0, 1], then rounded half up, floor(255 x + 0.5).
 
     Shapes: (h, w, c) or (h, w) floats -> the same shape, uint8 array.
     Raises: TypeError unless floating point; ValueError for NaN, which has no colour.
@@ -104,17 +102,19 @@ def to_uint8(image: Tensor | np.ndarray) -> np.ndarray:
     return levels.astype(np.uint8)  # rounds toward zero, which is floor here
 
 
-def save_image(image: Tensor | np.ndarray, path: str | os.PathLike, **options) -> None:
-    """Write the picture in 8 bits, in the format of the path's suffix; an interrupted write leaves an old file whole.
+def save_image(
+    image: Tensor | np.ndarray,  # (h, w), (h, w, 1) or (h, w, 3) floats, clamped to [0, 1]
+    path: str | os.PathLike,  # its suffix names the format
+    **options,  # for Pillow, as `quality=75` for a JPEG or `optimize=True` for a PNG
+) -> None:
+    """Write the image in 8 bits, in the format of the path's suffix; an interrupted write leaves an old file whole.
 
-    `options` go to Pillow, as `quality=75` for a JPEG or `optimize=True` for a PNG.
-    Shapes: (h, w, 1), (h, w) or (h, w, 3) floats, clamped to [0, 1].
     Raises: ValueError for other shapes or an unknown suffix, and as `to_uint8`.
     """
     path, levels = Path(path), to_uint8(image)
     file_format = Image.registered_extensions().get(path.suffix.lower())
     if file_format not in Image.SAVE:
-        raise ValueError(f"`path` must end in a picture's suffix such as .png, got {str(path)!r}")
+        raise ValueError(f"`path` must end in an image's suffix such as .png, got {str(path)!r}")
     levels = levels[..., 0] if levels.ndim == 3 and levels.shape[2] == 1 else levels
     if levels.size == 0 or not (levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] == 3)):
         raise ValueError(f"`image` must be (h, w), (h, w, 1) or (h, w, 3), got {tuple(image.shape)}")
@@ -125,18 +125,18 @@ def save_image(image: Tensor | np.ndarray, path: str | os.PathLike, **options) -
 def mean_color(image: Tensor) -> Tensor:
     """The mean over the pixels, per channel, rounded to float32: what a file would store.
 
-    Shapes: (h, w, c) -> (c,) float32, on the picture's device.
+    Shapes: (h, w, c) -> (c,) float32, on the image's device.
     """
-    _check_picture(image)
+    _check_floats(image)
     return image.cpu().mean(dim=(0, 1), dtype=torch.float64).float().to(image.device)
 
 
 def subtract_mean(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The picture less its mean colour, and that colour: `(residual, mean)`.
+    """The image less its mean colour, and that colour: `(residual, mean)`.
 
-    The mean is one float32 per channel, to be counted with a file's bytes. `add_mean` brings the picture back within
-    two roundings of float32 (1.2e-7), hence exactly in 8 bits; an 8-bit picture in float64 (`image.double()`) comes
-    back bit for bit.
+    The mean is one float32 per channel, to be counted with a file's bytes. `add_mean` restores the image within
+    two roundings of float32 (1.2e-7), hence exactly in 8 bits; an 8-bit image in float64 (`image.double()`) is
+    restored bit for bit.
     Shapes: (h, w, c) -> (h, w, c), (c,).
     """
     mean = mean_color(image)
@@ -144,7 +144,7 @@ def subtract_mean(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def add_mean(residual: Tensor, mean: Tensor) -> Tensor:
-    """The picture from its residual and mean colour; the inverse of `subtract_mean`, not clamped.
+    """The image from its residual and mean colour; the inverse of `subtract_mean`, not clamped.
 
     Shapes: (..., c), (c,) -> (..., c), of the residual's type and device.
     Raises: ValueError when the channels differ.
@@ -181,7 +181,7 @@ def _pillow_array(picture: Image.Image) -> np.ndarray:
         values = np.asarray(picture)
         if values.size and not 0 <= values.min() <= values.max() <= 65535:
             raise ValueError(
-                f"a 32-bit gray picture must hold 16-bit values, 0 to 65535, got {values.min()} to {values.max()}: "
+                f"a 32-bit gray image must hold 16-bit values, 0 to 65535, got {values.min()} to {values.max()}: "
                 "scale it to floats in [0, 1] and pass the array"
             )
         return values.astype(np.uint16)
@@ -208,7 +208,7 @@ def _unit_range(array: np.ndarray) -> Tensor:
     dtype = array.dtype.newbyteorder("=")
     if dtype not in WHOLE_RANGE and dtype.kind != "f":
         raise TypeError(
-            f"a picture must hold bool, uint8, uint16 or floats in [0, 1], got {array.dtype}: "
+            f"an image must hold bool, uint8, uint16 or floats in [0, 1], got {array.dtype}: "
             "divide it by its largest possible value"
         )
     values = array.astype(np.float32, order="C")
@@ -222,16 +222,16 @@ def _unit_range(array: np.ndarray) -> Tensor:
 
 def _check_array_shape(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3) or 0 in shape:
-        raise ValueError(f"a picture must be (h, w) or (h, w, c) and not empty, got {tuple(shape)}")
+        raise ValueError(f"an image must be (h, w) or (h, w, c) and not empty, got {tuple(shape)}")
     if channels_first(shape):
-        raise ValueError(f"a picture must be (h, w, c), got {tuple(shape)}: channels first? use `permute(1, 2, 0)`")
+        raise ValueError(f"an image must be (h, w, c), got {tuple(shape)}: channels first? use `permute(1, 2, 0)`")
 
 
 def _check_unit_range(values: np.ndarray, slack: float = 1e-5) -> None:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         count = values.size - np.count_nonzero(np.isfinite(values))
-        raise ValueError(f"a picture must hold finite values, got {count} that are NaN or infinite of {values.size}")
+        raise ValueError(f"an image must hold finite values, got {count} that are NaN or infinite of {values.size}")
     if low < -slack or high > 1 + slack:
         if low >= 0 and high <= 255:
             advice = "divide by 255 if it was 8-bit"
@@ -239,14 +239,14 @@ def _check_unit_range(values: np.ndarray, slack: float = 1e-5) -> None:
             advice = "if it is in [-1, 1], pass (x + 1) / 2"
         else:
             advice = "undo its normalisation first"
-        raise ValueError(f"floats of a picture must be in [0, 1], got {low:g} to {high:g}: {advice}")
+        raise ValueError(f"floats of an image must be in [0, 1], got {low:g} to {high:g}: {advice}")
 
 
 def _in_mode(image: Tensor, mode: str) -> Tensor:
     """Gray or RGB from 1 to 4 channels; alpha, the last of 2 or 4, is composited on white."""
     channels = image.shape[2]
     if channels > 4:
-        raise ValueError(f"`mode`={mode!r} needs a picture of 1 to 4 channels, got {channels}: leave `mode` out")
+        raise ValueError(f"`mode`={mode!r} needs an image of 1 to 4 channels, got {channels}: leave `mode` out")
     if channels in (2, 4):
         image, alpha = image[..., :-1], image[..., -1:]
         image = image * alpha + (1 - alpha)
@@ -257,7 +257,7 @@ def _in_mode(image: Tensor, mode: str) -> Tensor:
     return image.clamp(0, 1)
 
 
-def _check_picture(image: Tensor) -> None:
+def _check_floats(image: Tensor) -> None:
     if not isinstance(image, Tensor) or not image.is_floating_point():
         kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(f"`image` must be a tensor of floats in [0, 1], got {kind}: see `load_image`")

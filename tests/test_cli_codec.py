@@ -202,7 +202,7 @@ def test_decompress_at_any_size(coded, tmp_path, capsys):
 
 def test_decompress_refuses_what_does_not_fit(coded, tmp_path, refused):
     assert "give a smaller --size" in refused("decompress", coded, tmp_path / "x.png", "--size", 9_000_000)
-    assert "must end in a picture's suffix" in refused("decompress", coded, tmp_path / "x.doc")
+    assert "must end in an image's suffix" in refused("decompress", coded, tmp_path / "x.doc")
 
 
 def test_info_tells_where_the_bytes_go(coded, capsys):

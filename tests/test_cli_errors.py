@@ -71,7 +71,7 @@ def test_a_picture_of_one_pixel(refused, tmp_path):
 
 def test_a_picture_with_nan(refused, tmp_path):
     Image.fromarray(np.full((9, 9), np.nan, np.float32), "F").save(tmp_path / "nan.tiff")
-    assert "nan.tiff: a picture must hold finite values" in refused("--image_filepath", tmp_path / "nan.tiff")
+    assert "nan.tiff: an image must hold finite values" in refused("--image_filepath", tmp_path / "nan.tiff")
 
 
 @pytest.fixture(scope="module")

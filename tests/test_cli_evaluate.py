@@ -123,7 +123,7 @@ def test_files_that_are_no_checkpoints_or_no_pictures(run, tmp_path, capsys):
         assert main([*command, "nowhere.safetensors", *rest]) == 2
         assert "there is no checkpoint nowhere.safetensors" in last_error(capsys, command[0])
     assert main(["render", final(run), str(tmp_path / "out.doc")]) == 2
-    assert "must end in a picture's suffix" in last_error(capsys, "render")
+    assert "must end in an image's suffix" in last_error(capsys, "render")
     assert main(["render", final(run)]) == 2
     assert "required: OUTPUT" in last_error(capsys, "render")
 

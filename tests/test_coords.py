@@ -215,19 +215,19 @@ def test_sampling_is_differentiable_in_positions_and_values():
     assert torch.autograd.gradcheck(lambda v, x: sample_linear(v, x, "corners"), (values, coords))
 
 
-def test_a_position_that_is_not_a_number_gives_not_a_number():
+def test_a_nan_position_gives_nan():
     sampled = sample_linear(torch.rand(4, 4, 3), torch.tensor([[math.nan, 0.0], [0.0, 0.0]]))
     assert sampled[0].isnan().all() and sampled[1].isfinite().all()
 
 
 @pytest.mark.parametrize("call", [axis_positions, lambda n, grid: grid_coords((n, n), grid)])
-def test_an_unknown_grid_is_named_with_those_there_are(call):
+def test_an_unknown_grid_is_refused_with_the_known_ones(call):
     with pytest.raises(ValueError, match="`grid` must be one of .*'left'.*, got 'center'"):
         call(4, "center")
 
 
 @pytest.mark.parametrize("shape", [(), (0, 4), (4, -1), (4.0, 4), (True, 4), 4, None])
-def test_a_shape_that_is_none_is_refused_with_its_value(shape):
+def test_a_bad_shape_is_refused_with_its_value(shape):
     with pytest.raises(ValueError, match="sizes must be integers of at least 1"):
         grid_coords(shape)
 
@@ -240,7 +240,7 @@ def test_orders_check_their_name_and_their_dimensions():
             pixel_order((4, 4, 4), order)
 
 
-def test_arguments_that_do_not_fit_together_are_refused_with_their_shapes():
+def test_mismatched_arguments_are_refused_with_their_shapes():
     with pytest.raises(ValueError, match=r"\(12, 2\) and \(11, 2\)"):
         append_features(torch.zeros(12, 2), torch.zeros(11, 2))
     with pytest.raises(ValueError, match=r"`coords` must be \(n, 2\)"):

@@ -25,7 +25,7 @@ def signal(*shape):
 
 
 def visited(loader, n):
-    """How often each of n samples came, told by values that are their own numbers."""
+    """How often each of n samples occurs; the values are the samples' own numbers."""
     counts = torch.zeros(n, dtype=torch.long)
     for _, values in loader:
         counts += torch.bincount(values[:, 0].round().long(), minlength=n)

@@ -1,4 +1,4 @@
-"""Figures hold what they are given: titles, pictures, curves."""
+"""Figures hold what they are given: titles, images, curves."""
 
 import numpy as np
 import pandas as pd
@@ -8,15 +8,15 @@ import torch
 from siren_fastai.figures import fit_figure, show_pictures
 
 
-def test_pictures_stand_side_by_side_under_their_names():
+def test_images_are_drawn_side_by_side_under_their_names():
     figure = show_pictures({"target": torch.rand(4, 5, 3), "error": np.random.rand(4, 5, 3)})
     assert [ax.get_title() for ax in figure.axes[:2]] == ["target", "error"]
 
 
 def test_unseen_pixels_are_transparent_and_values_are_clamped():
-    picture = torch.full((2, 2, 3), 2.0)
-    picture[0, 0] = torch.nan
-    shown = show_pictures({"batch": picture}).axes[0].images[0].get_array()
+    image = torch.full((2, 2, 3), 2.0)
+    image[0, 0] = torch.nan
+    shown = show_pictures({"batch": image}).axes[0].images[0].get_array()
     assert shown[0, 0, 3] == 0 and (np.asarray(shown)[1, 1] == 1).all()
 
 
@@ -26,14 +26,14 @@ def test_volumes_show_their_middle_slice_and_curves_their_values():
     assert len(show_pictures({"sound": torch.rand(10, 2)}).axes[0].lines) == 2
 
 
-def test_a_fit_is_told_on_one_page():
+def test_a_fit_is_drawn_on_one_page():
     figure = fit_figure(torch.rand(8, 8, 3), torch.rand(8, 8, 3), [10.0, 31.26], [0.5, 2.0])
     assert "31.3 dB after 2.0 s" in figure.axes[3].get_title()
     assert fit_figure(torch.rand(8, 8, 1), torch.rand(8, 8, 1), pd.Series([10.0, 20.0]), pd.Series([1.0, 2.0]))
 
 
-def test_axes_must_match_the_pictures():
-    with pytest.raises(ValueError, match="zip"):
+def test_there_must_be_an_axis_for_each_image():
+    with pytest.raises(ValueError, match="`axes` must be one for each of the 2 signals, got 1"):
         show_pictures(
             {"a": torch.rand(2, 2, 3), "b": torch.rand(2, 2, 3)},
             axes=[show_pictures({"a": torch.rand(2, 2, 3)}).axes[0]],

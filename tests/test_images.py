@@ -19,15 +19,15 @@ def noise(*shape):
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3)])
-def test_saved_and_loaded_picture_is_equal(tmp_path, shape):
+def test_saved_and_loaded_image_is_equal(tmp_path, shape):
     levels = noise(*shape)
     image = load_image(levels)
-    save_image(image, tmp_path / "picture.png")
-    again = load_image(tmp_path / "picture.png")
+    save_image(image, tmp_path / "image.png")
+    again = load_image(tmp_path / "image.png")
     assert image.dtype == torch.float32 and image.shape == again.shape == (5, 7, shape[2] if len(shape) == 3 else 1)
     assert torch.equal(image, again)
     assert np.array_equal(to_uint8(again), levels.reshape(again.shape))
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.png"]
 
 
 def test_every_8_bit_level_survives_the_round_trip_and_is_k_over_255():
@@ -43,8 +43,8 @@ def test_rounding_is_half_up_after_clamping():
     assert to_uint8(values.half())[0, 5] == 128 and to_uint8(values.bfloat16())[0, 5] == 128
 
 
-def test_a_failed_save_leaves_the_old_picture_and_nothing_else(tmp_path):
-    path = tmp_path / "picture.png"
+def test_a_failed_save_leaves_the_old_image_and_nothing_else(tmp_path):
+    path = tmp_path / "image.png"
     save_image(torch.rand(4, 4, 3), path)
     before = path.read_bytes()
     with pytest.raises(TypeError):
@@ -57,18 +57,18 @@ def test_saving_passes_options_on_and_refuses_unknown_suffixes_and_shapes(tmp_pa
     save_image(image, tmp_path / "small.jpg", quality=5)
     save_image(image, tmp_path / "large.jpg", quality=95)
     assert (tmp_path / "small.jpg").stat().st_size < (tmp_path / "large.jpg").stat().st_size
-    with pytest.raises(ValueError, match="suffix such as .png, got .*picture.xyz"):
-        save_image(image, tmp_path / "picture.xyz")
+    with pytest.raises(ValueError, match="suffix such as .png, got .*image.xyz"):
+        save_image(image, tmp_path / "image.xyz")
     with pytest.raises(ValueError, match=r"must be \(h, w\).*got \(4, 4, 5\)"):
-        save_image(torch.rand(4, 4, 5), tmp_path / "picture.png")
+        save_image(torch.rand(4, 4, 5), tmp_path / "image.png")
 
 
-def test_paths_pillow_images_arrays_and_tensors_give_the_same_picture(tmp_path):
+def test_paths_pillow_images_arrays_and_tensors_give_the_same_image(tmp_path):
     levels = noise(6, 5, 3)
     picture = Image.fromarray(levels)
-    picture.save(tmp_path / "picture.png")
+    picture.save(tmp_path / "image.png")
     expected = load_image(levels)
-    sources = [str(tmp_path / "picture.png"), tmp_path / "picture.png", picture, torch.from_numpy(levels), expected]
+    sources = [str(tmp_path / "image.png"), tmp_path / "image.png", picture, torch.from_numpy(levels), expected]
     sources += [expected.double().numpy(), expected.requires_grad_(), levels[::-1][::-1], np.asfortranarray(levels)]
     for source in sources:
         assert torch.equal(load_image(source), expected)
@@ -80,7 +80,7 @@ def test_loading_a_tensor_gives_a_copy():
     assert source.sum() > 0
 
 
-def test_16_bit_1_bit_float_and_palette_pictures(tmp_path):
+def test_16_bit_1_bit_float_and_palette_images(tmp_path):
     deep = np.random.randint(0, 65536, (4, 5)).astype(np.uint16)
     for name, array in {"deep.png": deep, "deep.tif": deep}.items():
         Image.fromarray(array).save(tmp_path / name)
@@ -103,7 +103,7 @@ def test_other_colour_spaces_become_rgb_as_pillow_does(mode):
     assert np.array_equal(to_uint8(load_image(picture)), np.asarray(picture.convert("RGB")))
 
 
-def test_transparency_lies_on_white():
+def test_transparency_is_composited_on_white():
     levels = noise(4, 5, 4)
     levels[0, :, 3], levels[1, :, 3] = 0, 255
     image = load_image(Image.fromarray(levels))
@@ -129,11 +129,11 @@ def test_a_palette_with_alpha_is_white_where_it_is_transparent():
     assert torch.equal(load_image(picture), torch.ones(2, 3, 3))
 
 
-def test_transparent_colour_of_a_palette_file_lies_on_white(tmp_path):
+def test_transparent_colour_of_a_palette_file_is_composited_on_white(tmp_path):
     picture = Image.new("P", (3, 2))
     picture.putpalette([10, 20, 30] * 256)
-    picture.save(tmp_path / "picture.png", transparency=0)
-    assert (load_image(tmp_path / "picture.png") == 1).all()
+    picture.save(tmp_path / "image.png", transparency=0)
+    assert (load_image(tmp_path / "image.png") == 1).all()
 
 
 def test_a_turned_photograph_stands_upright(tmp_path):
@@ -165,7 +165,7 @@ def test_sizes_keep_the_aspect_or_are_exact(size, expected):
     assert 0 <= image.min() and image.max() <= 1
 
 
-def test_shrinking_does_not_alias_and_agrees_with_scikit_image_on_a_smooth_picture():
+def test_shrinking_does_not_alias_and_agrees_with_scikit_image_on_a_smooth_image():
     stripes = torch.zeros(64, 64, 1)
     stripes[::4] = 1  # a plain bilinear sample at every fourth row's middle would see none of them
     middle = resize_image(stripes, 16)[2:-2]
@@ -178,14 +178,14 @@ def test_shrinking_does_not_alias_and_agrees_with_scikit_image_on_a_smooth_pictu
     np.testing.assert_allclose(ours[1:-1, 1:-1], block[1:-1, 1:-1], atol=0.01)
 
 
-def test_resizing_to_the_same_size_changes_nothing_and_any_number_of_channels_goes():
+def test_resizing_to_the_same_size_changes_nothing_whatever_the_channels():
     image = torch.rand(6, 8, 7)
     assert torch.equal(resize_image(image, 6), image) and torch.equal(resize_image(image, (6, 8)), image)
     assert resize_image(image, 3).shape == (3, 4, 7)
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (4, 4, 1)])
-def test_mean_colour_residual_is_centred_and_comes_back(shape):
+def test_mean_colour_residual_is_centred_and_is_undone_by_add_mean(shape):
     levels = noise(*shape)
     image = load_image(levels)
     residual, mean = subtract_mean(image)
@@ -203,7 +203,7 @@ def test_mean_colour_residual_is_bitwise_exact_in_double():
     assert torch.equal(add_mean(residual, mean), image)
 
 
-def test_mean_colour_of_a_large_flat_picture_is_exact():
+def test_mean_colour_of_a_large_flat_image_is_exact():
     assert mean_color(torch.full((1024, 1024, 1), 0.1)).item() == torch.tensor(0.1).item()
 
 
@@ -221,7 +221,7 @@ def test_mean_colour_of_a_large_flat_picture_is_exact():
         (np.zeros((3, 8, 8)), "permute"),
     ],
 )
-def test_arrays_that_are_no_picture_are_refused_with_the_fix(array, message):
+def test_arrays_that_are_not_images_are_refused_with_the_fix(array, message):
     with pytest.raises(ValueError, match=message):
         load_image(array)
     with pytest.raises(ValueError, match=message):
@@ -251,7 +251,7 @@ def test_types_without_a_known_range_are_refused():
         resize_image(np.zeros((4, 4, 3)), 2)
 
 
-def test_not_a_number_has_no_8_bit_level():
+def test_nan_has_no_8_bit_level():
     with pytest.raises(ValueError, match="1 NaN values: did the training diverge"):
         to_uint8(torch.tensor([[0.5, math.nan]]))
 
@@ -272,7 +272,7 @@ def test_modes_are_checked():
 def test_missing_and_broken_files_are_os_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_image(tmp_path / "none.png")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(OSError, match="cannot identify"):
         load_image(tmp_path / "broken.png")
     save_image(torch.rand(64, 64, 3), tmp_path / "whole.png")
@@ -289,7 +289,7 @@ def test_means_and_residuals_must_fit():
 @pytest.mark.parametrize(
     "name, shape", [("cat", (224, 224, 3)), ("astronaut", (224, 224, 3)), ("camera", (256, 256, 1))]
 )
-def test_pictures_of_the_data_folder_are_small_and_not_flat(name, shape):
+def test_images_of_the_data_folder_are_small_and_not_flat(name, shape):
     path = DATA / f"{name}.png"
     assert path.stat().st_size <= 100_000
     image = load_image(path)

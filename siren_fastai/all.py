@@ -25,7 +25,9 @@ from siren_fastai.images import add_mean, load_image, save_image, subtract_mean,
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
-from siren_fastai.models.siren import Sine, SineLayer, fold_, scale_widths, siren_layer, siren_model, unfold_
+from siren_fastai.models.fold import fold_, unfold_
+from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
+from siren_fastai.models.widths import scale_widths
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render

@@ -7,15 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from siren_fastai.models.siren import (
-    SineLayer,
-    fold_,
-    scale_widths,
-    sine_layers,
-    siren_layer,
-    siren_model,
-    unfold_,
-)
+from siren_fastai.models.fold import fold_, unfold_
+from siren_fastai.models.siren import Sine, SineLayer, sine_layers, siren_layer, siren_model
+from siren_fastai.models.widths import scale_widths
 
 NOTE = [2, 256, 128, 64, 32, 3]
 
@@ -44,6 +38,12 @@ def test_forward_and_gradients_equal_the_formula():
     ours = torch.autograd.grad(model(x).square().sum(), model.parameters())
     theirs = torch.autograd.grad(reference(model, x, 30.0).square().sum(), model.parameters())
     torch.testing.assert_close(ours, theirs)
+
+
+def test_a_linear_layer_and_a_sine_are_a_sine_layer():
+    layer = siren_layer(2, 5, omega_0=7.0)
+    x = torch.rand(6, 2)
+    torch.testing.assert_close(nn.Sequential(layer.linear, Sine(7.0))(x), layer(x))
 
 
 def test_fused_layer_passes_gradcheck_twice():
@@ -156,11 +156,10 @@ def test_hooks_on_the_linear_part_are_called():
     [
         (lambda: siren_model([2]), ValueError, "at least two"),
         (lambda: siren_model([2, 0, 3]), ValueError, "1 or more"),
-        (lambda: siren_model([2, 8.0, 3]), ValueError, "whole widths"),
+        (lambda: siren_model([2, 8.0, 3]), ValueError, "integer widths"),
         (lambda: siren_model("2,3"), TypeError, "list of widths"),
         (lambda: siren_model([2, 8, 3], omega_0=0), ValueError, "above 0"),
         (lambda: siren_model([2, 8, 3], final="relu"), ValueError, "'linear' or 'sine'"),
-        (lambda: scale_widths([2, 8, 3], 0), ValueError, "`mult`"),
         (lambda: unfold_(siren_model([2, 8, 3]), -1), ValueError, "`omega_0`"),
     ],
 )

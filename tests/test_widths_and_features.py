@@ -8,8 +8,8 @@ from siren_fastai.coords import grid_coords
 from siren_fastai.init import apply_init_
 from siren_fastai.models.features import FeatureInput, add_features_, widen_input_
 from siren_fastai.models.finer import finer_model
-from siren_fastai.models.siren import scale_widths, siren_model
-from siren_fastai.models.widths import scale_widths_
+from siren_fastai.models.siren import siren_model
+from siren_fastai.models.widths import scale_widths, scale_widths_
 
 
 @pytest.mark.parametrize("mult", [0.5, 1, 2, 3.3])
@@ -29,6 +29,13 @@ def test_scaled_layers_are_as_large_as_the_scheme_draws_the_wider_network(scheme
             assert value.std().item() == pytest.approx(built.get_parameter(name).std().item(), rel=0.1), name
 
 
+def test_scaled_dims_keep_inputs_and_outputs():
+    assert scale_widths([2, 256, 128, 64, 32, 3], 2) == [2, 512, 256, 128, 64, 3]
+    assert scale_widths((2, 4, 3), 0.1) == [2, 1, 3]
+    with pytest.raises(ValueError, match="`mult` must be above 0, got 0"):
+        scale_widths([2, 8, 3], 0)
+
+
 def test_scaled_layers_keep_their_phases_and_the_output_its_bias():
     model = apply_init_(siren_model([2, 100, 100, 3]), "fast")
     with torch.no_grad():
@@ -42,7 +49,7 @@ def test_scaled_layers_keep_their_phases_and_the_output_its_bias():
         assert new.std().item() == pytest.approx(old[name].std(correction=0).item(), rel=0.1)
 
 
-def test_families_beside_siren_keep_their_scale_too():
+def test_families_other_than_siren_keep_their_scale_too():
     model = scale_widths_(finer_model(2, 3, hidden_features=64, hidden_layers=1, first_bias=20.0), 2)
     assert model[1].linear.weight.std().item() == pytest.approx((2 / 128) ** 0.5 / 30, rel=0.1)
     assert model[0].linear.bias.std().item() == pytest.approx(20 / 3**0.5, rel=0.25)

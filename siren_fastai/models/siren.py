@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Sine", "SineLayer", "siren_layer", "siren_model", "sine_layers", "scale_widths", "fold_", "unfold_"]
+__all__ = ["Sine", "SineLayer", "check_dims", "sine_layers", "siren_layer", "siren_model"]
 
 
 def _phase(x: Tensor, weight: Tensor, bias: Tensor, omega_0: float) -> Tensor:
@@ -17,7 +17,7 @@ def _phase(x: Tensor, weight: Tensor, bias: Tensor, omega_0: float) -> Tensor:
 
 
 class _SineLinear(torch.autograd.Function):
-    """`sin(omega_0 * (x W^T + b))` with omega_0 inside the matrix product: one pass less forward, two less backward."""
+    """`sin(omega_0 * (x W^T + b))` with omega_0 inside the matrix product: one pass less forward, two backward."""
 
     generate_vmap_rule = True
 
@@ -52,9 +52,15 @@ class _SineLinear(torch.autograd.Function):
 
 
 class Sine(nn.Module):
-    """The activation `sin(omega_0 * x)`, element by element; `omega_0` in radians per unit of input."""
+    """The activation `sin(omega_0 * x)`, element by element, for networks that are put together by hand.
 
-    def __init__(self, omega_0: float = 30.0):
+    Schemes, `fold_` and the codec work on `SineLayer`, which holds its linear layer too.
+    """
+
+    def __init__(
+        self,
+        omega_0: float = 30.0,  # radians per unit of input
+    ):
         super().__init__()
         self.omega_0 = float(omega_0)
 
@@ -72,7 +78,13 @@ class SineLayer(nn.Module):
     Shapes: (..., n_in) -> (..., n_out).
     """
 
-    def __init__(self, n_in: int, n_out: int, omega_0: float = 30.0, bias: bool = True):
+    def __init__(
+        self,
+        n_in: int,  # inputs
+        n_out: int,  # outputs
+        omega_0: float = 30.0,  # radians per unit of the linear layer's output
+        bias: bool = True,  # whether the linear layer has a bias
+    ):
         super().__init__()
         self.linear = nn.Linear(n_in, n_out, bias=bias)
         self.omega_0, self.gain = float(omega_0), 1.0
@@ -96,10 +108,17 @@ class SineLayer(nn.Module):
         return f"omega_0={self.omega_0:g}" + (f", gain={self.gain:.4g}" if self.gain != 1.0 else "")
 
 
-def siren_layer(n_in: int, n_out: int, omega_0: float = 30.0, first: bool = False, bias: bool = True) -> SineLayer:
-    """A sine layer with the official weights: U(+-1/n_in) if `first`, else U(+-sqrt(6/n_in)/omega_0).
+def siren_layer(
+    n_in: int,  # inputs
+    n_out: int,  # outputs
+    omega_0: float = 30.0,  # radians per unit of the linear layer's output
+    first: bool = False,  # whether it reads the coordinates
+    bias: bool = True,  # whether it has a bias
+) -> SineLayer:
+    """Return a sine layer with the official weights: U(+-1/n_in) if `first`, else U(+-sqrt(6/n_in)/omega_0).
 
-    The bias keeps PyTorch's default, U(+-1/sqrt(n_in)), as in the official code. Source: supplement 1.5.
+    The bias keeps PyTorch's default, U(+-1/sqrt(n_in)), as in the official code.
+    Source: arXiv:2006.09661, supplement 1.5.
     """
     layer = SineLayer(n_in, n_out, omega_0, bias)
     bound = 1 / n_in if first else math.sqrt(6 / n_in) / omega_0
@@ -108,22 +127,21 @@ def siren_layer(n_in: int, n_out: int, omega_0: float = 30.0, first: bool = Fals
 
 
 def siren_model(
-    dims: Sequence[int],
-    omega_0: float = 30.0,
-    hidden_omega_0: float | None = None,
-    bias: bool = True,
-    final: str = "linear",
+    dims: Sequence[int],  # every width, from the coordinates' dimension to the number of channels
+    omega_0: float = 30.0,  # of the first sine layer
+    hidden_omega_0: float | None = None,  # of the other sine layers; None is `omega_0`
+    bias: bool = True,  # whether the sine layers have biases; a linear output always has one
+    final: str = "linear",  # the last layer: "linear" as in the official code, or "sine" as in Siren-fastai2
 ) -> nn.Sequential:
-    """A SIREN whose layers have the widths `dims`, from the coordinates' dimension to the number of channels.
+    """Return a SIREN with layers of the widths `dims`, drawn as in the official code.
 
-    `siren_model([2, 256, 128, 64, 32, 3])` has 44 099 parameters. `omega_0` is that of the first layer and, unless
-    `hidden_omega_0` is given, of the others. `bias=False`: no biases in sine layers (the output keeps its own).
-    `final="sine"` ends in a sine as Siren-fastai2 does, `"linear"` in a linear layer as the official code does.
-
-    Shapes: (n, dims[0]) -> (n, dims[-1]). Parameters are named `0.linear.weight`, ..., `<last>.weight`.
-    Raises: ValueError for fewer than two dims, widths below 1, omega_0 <= 0 or an unknown `final`.
+    `siren_model([2, 256, 128, 64, 32, 3])` has 44 099 parameters. They are named `0.linear.weight`, ...,
+    `<last>.weight`.
+    Shapes: (n, dims[0]) -> (n, dims[-1]).
+    Raises: TypeError for `dims` that are not a list; ValueError for fewer than two, widths below 1, omega_0 <= 0 or an
+    unknown `final`.
     """
-    dims = _checked_dims(dims)
+    dims = check_dims(dims)
     hidden_omega_0 = omega_0 if hidden_omega_0 is None else hidden_omega_0
     if not (omega_0 > 0 and hidden_omega_0 > 0):
         raise ValueError(f"`omega_0` and `hidden_omega_0` must be above 0, got {omega_0!r} and {hidden_omega_0!r}")
@@ -142,54 +160,19 @@ def siren_model(
     return nn.Sequential(*layers, output)
 
 
-def _checked_dims(dims: Sequence[int]) -> list[int]:
+def check_dims(
+    dims: Sequence[int],  # widths from input to output
+) -> list[int]:
+    """Return `dims` as a list. Raises: TypeError unless it is one; ValueError for fewer than two or widths below 1."""
     if isinstance(dims, str) or not isinstance(dims, Sequence):
         raise TypeError(f"`dims` must be a list of widths such as [2, 256, 128, 64, 32, 3], got {dims!r}")
     if len(dims) < 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in dims):
-        raise ValueError(f"`dims` must list at least two whole widths of 1 or more, got {list(dims)!r}")
+        raise ValueError(f"`dims` must list at least two integer widths of 1 or more, got {list(dims)!r}")
     return list(dims)
 
 
-def sine_layers(model: nn.Module) -> list[SineLayer]:
-    """The sine layers of `model`, in forward order."""
+def sine_layers(
+    model: nn.Module,  # any module
+) -> list[SineLayer]:
+    """Return the sine layers of `model`, in the order of `modules()`."""
     return [m for m in model.modules() if isinstance(m, SineLayer)]
-
-
-def scale_widths(dims: Sequence[int], mult: float) -> list[int]:
-    """The hidden widths of `dims` times `mult`, rounded, at least 1; inputs and outputs stay.
-
-    `scale_widths([2, 256, 128, 64, 32, 3], 2)` is `[2, 512, 256, 128, 64, 3]` (174 211 parameters).
-    """
-    dims = _checked_dims(dims)
-    if not mult > 0:
-        raise ValueError(f"`mult` must be above 0, got {mult!r}")
-    return [dims[0], *(max(1, round(n * mult)) for n in dims[1:-1]), dims[-1]]
-
-
-@torch.no_grad()
-def fold_(model: nn.Module) -> nn.Module:
-    """Move omega_0 (and gain) of every sine layer into its weights: the same function, with omega_0 = 1.
-
-    Training differs afterwards: an Adam step of lr in the folded weight is one of lr/omega_0 in the plain one.
-    """
-    for layer in sine_layers(model):
-        _rescale_(layer, layer.omega_0 * layer.gain, layer.omega_0)
-        layer.omega_0, layer.gain = 1.0, 1.0
-    return model
-
-
-@torch.no_grad()
-def unfold_(model: nn.Module, omega_0: float = 30.0) -> nn.Module:
-    """The inverse of `fold_`: rewrite every sine layer with this `omega_0` and gain 1, the same function."""
-    if not omega_0 > 0:
-        raise ValueError(f"`omega_0` must be above 0, got {omega_0!r}")
-    for layer in sine_layers(model):
-        _rescale_(layer, layer.omega_0 * layer.gain / omega_0, layer.omega_0 / omega_0)
-        layer.omega_0, layer.gain = float(omega_0), 1.0
-    return model
-
-
-def _rescale_(layer: SineLayer, weight: float, bias: float) -> None:
-    layer.linear.weight.mul_(weight)
-    if layer.linear.bias is not None:
-        layer.linear.bias.mul_(bias)

@@ -1,20 +1,40 @@
-"""Scaling the hidden widths of a network that exists already."""
+"""Scaling the hidden widths of a network: of a list of widths, or of a network that exists already."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from siren_fastai.models.siren import SineLayer
+from siren_fastai.models.siren import SineLayer, check_dims
 
-__all__ = ["scale_widths_"]
+__all__ = ["scale_widths", "scale_widths_"]
+
+
+def scale_widths(
+    dims: Sequence[int],  # widths from input to output, as `siren_model` takes them
+    mult: float,  # above 0
+) -> list[int]:
+    """Return `dims` with the hidden widths times `mult`, rounded, at least 1; inputs and outputs stay.
+
+    `scale_widths([2, 256, 128, 64, 32, 3], 2)` is `[2, 512, 256, 128, 64, 3]` (174 211 parameters).
+    Raises: ValueError for mult <= 0 or widths below 1.
+    """
+    dims = check_dims(dims)
+    if not mult > 0:
+        raise ValueError(f"`mult` must be above 0, got {mult!r}")
+    return [dims[0], *(max(1, round(n * mult)) for n in dims[1:-1]), dims[-1]]
 
 
 @torch.no_grad()
-def scale_widths_(model: nn.Module, mult: float) -> nn.Module:
-    """Multiply every hidden width of a chain of linear layers by `mult`, in place; inputs and outputs stay.
+def scale_widths_(
+    model: nn.Module,  # changed in place: a chain of linear layers, as `siren_model` builds it
+    mult: float,  # above 0
+) -> nn.Module:  # `model`
+    """Multiply every hidden width of a chain of linear layers by `mult`; inputs and outputs stay.
 
-    The layers are drawn anew as large as they were: weights uniform with the old ones' deviation times
-    sqrt(old inputs / new inputs), as the official rule, PyTorch's default and the scheme "fast" have it; biases uniform
-    with the old ones' mean and deviation; the output's bias stays. `apply_init_` afterwards draws by a scheme exactly.
+    The layers are drawn again at the scale that they had: weights uniform with the old ones' deviation times
+    sqrt(old inputs / new inputs), the rule of the official code, PyTorch and the scheme "fast"; biases uniform with the
+    old ones' mean and deviation; the output's bias stays. `apply_init_` afterwards draws by a scheme exactly.
     Widths are rounded and at least 1. Batch normalisation between the layers is widened too.
     Raises: ValueError for mult <= 0, fewer than two linear layers, or layers that do not follow one another.
     """

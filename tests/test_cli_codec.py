@@ -18,6 +18,7 @@ from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
 from siren_fastai.compare import sweep as rd
 from siren_fastai.images import to_uint8
+from siren_fastai.names import CODEC_WEIGHTS
 from siren_fastai.sirn.decode import decode, decompress
 from siren_fastai.sirn.format import parts, write
 
@@ -80,12 +81,25 @@ def test_an_image_to_a_file_and_back(rgb, tmp_path, capsys):
     assert report["psnr"] == pytest.approx(20 * np.log10(255) - 10 * np.log10(np.mean(error**2)), abs=1e-3)
 
 
+@pytest.mark.parametrize("weights", CODEC_WEIGHTS)
+def test_a_file_of_at_most_so_many_bytes(rgb, tmp_path, weights):
+    path = tmp_path / "x.sirn"
+    assert main(["compress", rgb, str(path), "--max_bytes", "900", "--weights", weights, "--steps", "4"]) == 0
+    assert 450 < path.stat().st_size <= 900 and decompress(path).shape == (24, 32, 3)
+
+
+def test_messages_name_the_options_as_typed(rgb, tmp_path, refused):
+    output = tmp_path / "x.sirn"
+    assert "error: --psnr must be from 10 to 60 dB, got 99.0" in refused("compress", rgb, output, "--psnr", "99")
+    assert "error: --bpp must be above 0 and at most 24" in refused("compress", rgb, output, "--bpp", "99")
+
+
 def test_defaults_in_the_help_are_those_of_the_library():
     plain = clusters.Clusters(2)
     text = {option.name: option.help for option in COMMANDS["compress"].options}
     for name in ("by", "use", "cell"):
         assert f"(default: {getattr(plain, name)})" in text[f"clusters_{name}"]
-    assert {"bpp", "psnr", "quality", "steps", "seed", "mean", "denoise", "clusters"} <= {
+    assert {"bpp", "psnr", "quality", "steps", "seed", "mean", "denoise", "clusters", "max_bytes", "weights"} <= {
         *inspect.signature(compress).parameters
     }
 
@@ -94,6 +108,7 @@ def test_options_reach_compress(rgb, tmp_path, untrained):
     calls, _ = untrained
     output = str(tmp_path / "x.sirn")
     plain = {"steps": None, "seed": 0, "mean": False, "denoise": None, "clusters": None, "progress": False}
+    plain["weights"] = "quantized"
     assert main(["compress", rgb, output, "--quality", "50"]) == 0
     assert {"quality": 50, **plain}.items() <= calls[-1].items() and "bpp" not in calls[-1]
     several = "--psnr 30 --steps 9 --seed 3 --mean --denoise tv --denoise-strength 0.02 --clusters 3"
@@ -102,6 +117,8 @@ def test_options_reach_compress(rgb, tmp_path, untrained):
     wanted = {"psnr": 30.0, "steps": 9, "seed": 3, "mean": True, "denoise": ("tv", 0.02)}
     wanted["clusters"] = clusters.Clusters(3, "error", "network", 8)
     assert wanted.items() <= calls[-1].items()
+    assert main(["compress", rgb, output, "--max-bytes", "900", "--weights", "float16", "--y"]) == 0
+    assert {"max_bytes": 900, "weights": "float16"}.items() <= calls[-1].items()
     assert main(["compress", rgb, output, "--bpp", "1", "--denoise", "auto", "--clusters", "2", "--y"]) == 0
     assert {"denoise": "auto", "clusters": clusters.Clusters(2)}.items() <= calls[-1].items()
 
@@ -109,8 +126,10 @@ def test_options_reach_compress(rgb, tmp_path, untrained):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "exactly one of --bpp, --psnr and --quality, got none"),
+        ([], "exactly one of --bpp, --psnr, --quality and --max_bytes, got none"),
         (["--bpp", "1", "--psnr", "30"], "got --bpp, --psnr"),
+        (["--bpp", "1", "--max_bytes", "9"], "got --bpp, --max_bytes"),
+        (["--max_bytes", "0"], "argument --max_bytes: must be an integer of 1 or more, got '0'"),
         (["--bpp", "0"], "must be a number above 0, got '0'"),
         (["--quality", "101"], "must be an integer from 1 to 100, got '101'"),
         (["--quality", "0"], "must be an integer from 1 to 100, got '0'"),
@@ -118,7 +137,10 @@ def test_options_reach_compress(rgb, tmp_path, untrained):
         (["--bpp", "1", "--denoise_strength", "1"], "--denoise_strength needs --denoise median"),
         (["--bpp", "1", "--denoise", "auto", "--denoise_strength", "1"], "needs --denoise median"),
         (["--bpp", "1", "--clusters_cell", "4"], "--clusters_cell needs --clusters"),
-        (["--bpp", "1", "--clusters", "3", "--clusters_by", "error"], "use='network'"),
+        (
+            ["--bpp", "1", "--clusters", "3", "--clusters_by", "error"],
+            "--clusters_by error needs --clusters_use network",
+        ),
         (["--bpp", "0.1"], "the smallest file takes about 99 bytes"),
         (["--bpp", "1", "--device", "quantum"], "--device quantum: not available here"),
     ],

@@ -102,7 +102,7 @@ def test_render_warns_of_a_square_from_a_wide_image(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--region", "1", "0", "0", "1"], "--region: `region` must be"),
+        (["--region", "1", "0", "0", "1"], "--region must be"),
         (["--size", "0", "5"], "must be an integer of 1 or more"),
         (["--size", "9000000"], "GiB, and"),
         (["--size", "9", "9", "9"], "--size takes the shorter side, or height and width; got 3 numbers"),

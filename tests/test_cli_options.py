@@ -187,7 +187,7 @@ def test_lists_do_not_take_in_the_arguments_after_them(given):
 def test_the_required_name_may_come_from_the_config_file_or_the_environment(config):
     assert parse(COMMANDS["fit"], config("experiment_name: out\n"), {}).experiment_name == "out"
     assert parse(COMMANDS["fit"], [], {"SIREN_FASTAI_EXPERIMENT_NAME": "out"}).experiment_name == "out"
-    with pytest.raises(CommandError, match="required: --experiment_name"):
+    with pytest.raises(CommandError, match="required: --experiment_name\n"):
         parse(COMMANDS["fit"], [], {})
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 __all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "in_options"]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
-DEVICE = {"device": "device"}
 
 
 class CommandError(Exception):
@@ -21,7 +20,7 @@ class CommandError(Exception):
 @contextmanager
 def as_usage(
     about: str = "",  # before the message
-    options: Mapping[str, str] = DEVICE,  # the option for an argument that messages name: `device` -> --device
+    options: Mapping[str, str] | None = None,  # the option for an argument with another name; `main` does the others
 ) -> Iterator[None]:
     """Turn the library's errors about its arguments into usage errors. Errors of the system pass."""
     try:
@@ -29,7 +28,7 @@ def as_usage(
     except (ValueError, TypeError, OSError, ImportError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise CommandError(about + in_options(str(error), options)) from error
+        raise CommandError(about + in_options(str(error), options or {})) from error
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:

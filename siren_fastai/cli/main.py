@@ -9,7 +9,7 @@ import sys
 
 from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
-from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError
+from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, in_options
 from siren_fastai.cli.options import Command
 
 __all__ = ["main"]
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(command, arguments[1:])
     except CommandError as error:
-        return _fail(command, error, error.code)
+        return _fail(command, _as_typed(str(error), command), error.code)
     except KeyboardInterrupt:
         return _fail(command, "interrupted", INTERRUPTED)
     except OSError as error:
@@ -64,6 +64,11 @@ def _top_parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=COMMANDS, nargs="?", metavar="COMMAND", help="one of those above")
     parser.add_argument("--version", action="version", version=f"siren_fastai {__version__}")
     return parser
+
+
+def _as_typed(message: str, command: Command) -> str:
+    """`message` with the library's arguments, such as `bpp` in back-quotes, as the user's options: --bpp."""
+    return in_options(message, {option.name: option.name for option in command.options if not option.positional})
 
 
 def _fail(command: Command, message: object, code: int) -> int:

@@ -5,6 +5,7 @@ Precedence: command line > environment (SIREN_FASTAI_<OPTION>) > config file > d
 
 import argparse
 import os
+import re
 
 import configargparse
 
@@ -53,6 +54,7 @@ class _Parser(configargparse.ArgumentParser):
     """ConfigArgParse's parser, whose usage errors are `CommandError`s."""
 
     def error(self, message: str):
+        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)  # one spelling is enough
         raise CommandError(f"{message}\n(`{self.prog} --help` lists the options)")
 
 

@@ -21,7 +21,7 @@ def output_size(
     """
     if size is not None and len(size) > 2:
         raise CommandError(f"--size takes the shorter side, or height and width; got {len(size)} numbers")
-    with as_usage("--region: "):
+    with as_usage():
         natural = region_size(shape, region)
         if size is None:
             return natural

@@ -7,7 +7,7 @@ from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
 from siren_fastai.cli.paths import check_output
 from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
 from siren_fastai.files import replacing
-from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES, DENOISERS
+from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES, CODEC_WEIGHTS, DENOISERS
 
 __all__ = ["COMMAND"]
 
@@ -19,6 +19,13 @@ OPTIONS = (
     COLOR,
     STEPS,
     SEED,
+    Option(
+        "weights",
+        "how they are stored: quantized, with a step size for each tensor; quantized_rows, with one for each row of a "
+        "weight matrix; float16, not quantised, in a smaller network",
+        choices=CODEC_WEIGHTS,
+        default="quantized",
+    ),
     Option("report", "also write what was measured, as JSON", metavar="FILE"),
     DEVICE,
     PRINT_CONFIG,
@@ -27,6 +34,7 @@ TARGETS = (
     Option("bpp", "bits per pixel of the whole file, at most", positive),
     Option("psnr", "PSNR to reach, in dB over all channels, in as few bytes as possible", positive, metavar="DB"),
     Option("quality", "from 1, the smallest file, to 100, the best", integer(1, 100), metavar="Q"),
+    Option("max_bytes", "bytes of the whole file, at most", integer(1), metavar="N"),
 )
 HELPERS = (
     Option("mean", "train on the image minus its mean colour, which is stored", None),
@@ -56,6 +64,7 @@ def run(chosen: Chosen) -> int:
     from siren_fastai.fits.image import read_image
 
     options = {**_target(chosen), **_helpers(chosen), "steps": chosen.steps, "seed": chosen.seed}
+    options["weights"] = chosen.weights
     with as_usage():
         device = device_of(chosen.device)
         image = read_image(chosen.image, chosen.color, name="IMAGE")
@@ -111,6 +120,8 @@ def _check_together(chosen: Chosen) -> None:
     for name in ("clusters_by", "clusters_use", "clusters_cell"):
         if getattr(chosen, name) is not None and chosen.clusters is None:
             raise CommandError(f"--{name} needs --clusters")
+    if chosen.clusters_by == "error" and chosen.clusters_use != "network":
+        raise CommandError("--clusters_by error needs --clusters_use network")
 
 
 def _described(report: dict, n_bytes: int) -> str:
@@ -143,7 +154,7 @@ COMMAND = Command(
     summary="write an image as a small file",
     about="Compress an image: a network is fitted to it, quantised, and written as one small file. Ctrl-C stops and "
     "writes the best file so far.",
-    usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q) [options]",
+    usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q | --max_bytes N) [options]",
     groups={"options": OPTIONS, "target, exactly one": TARGETS, "helpers, off unless given": HELPERS},
     run=run,
 )

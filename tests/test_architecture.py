@@ -1,6 +1,7 @@
 """The architecture: what a file may import, no cycles between packages, and what `all.py` exports."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -48,6 +49,14 @@ def units_imported(path: Path) -> set[str]:
 
 def test_every_module_has_a_layer():
     assert {unit(path) for path in FILES} == set(LEVEL)
+
+
+def test_the_readmes_tree_lists_every_module_and_package_and_nothing_else():
+    readme = (ROOT.parent / "README.md").read_text()
+    (tree,) = re.findall(r"```text\nsiren_fastai/\n(.*?)```", readme, flags=re.S)
+    listed = re.findall(r"^[├└]── (\w+(?:\.py|/))", tree, flags=re.M)
+    top = {path for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(listed) == sorted(path.name + "/" * path.is_dir() for path in top if path.name != "__init__.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Small learners for the tests: a picture in ours, and other data in plain fastai Learners."""
+"""Small learners for the tests: ours on an image, and plain fastai Learners on other data."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from siren_fastai.models.siren import siren_model
 
 
 def picture(height=12, width=10, channels=3):
-    """A smooth picture with some noise, (height, width, channels) in [0, 1]."""
+    """A smooth image with some noise, (height, width, channels) in [0, 1]."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     waves = [0.5 + 0.4 * np.sin(7 * y + c) * np.cos(5 * x - c) for c in range(channels)]
     noise = np.random.default_rng(0).normal(0, 0.02, (height, width, channels))
@@ -23,7 +23,7 @@ def picture(height=12, width=10, channels=3):
 
 
 def pixel_learner(path, dims=(2, 16, 16, 3), model=None, seed=0, size=(12, 10), **kwargs):
-    """A quiet PixelLearner of a small picture, all of it determined by `seed`."""
+    """A quiet PixelLearner of a small image, determined by `seed`."""
     set_seed(seed, reproducible=True)
     names = ("bs", "valid", "coords", "order", "repeat")
     options = {"bs": 40, "value_range": (0, 1)} | {k: kwargs.pop(k) for k in names if k in kwargs}

@@ -241,17 +241,17 @@ def test_the_default_metric_rendering_and_drawing_agree_in_the_datas_range(tmp_p
         model[-1].bias.fill_((low + high) / 2)
     learn = quiet(siren_learner(PixelDataLoaders.from_array(values, path=tmp_path, value_range=value_range), model))
     raw = learn.render(clamp=None).numpy()
-    cut = learn.render().numpy()
+    clamped = learn.render().numpy()
     assert raw.min() < low and raw.max() > high
-    np.testing.assert_allclose(cut, raw.clip(low, high), rtol=1e-6)
-    expected = peak_signal_noise_ratio(values.astype(np.float64), cut.astype(np.float64), data_range=high - low)
+    np.testing.assert_allclose(clamped, raw.clip(low, high), rtol=1e-6)
+    expected = peak_signal_noise_ratio(values.astype(np.float64), clamped.astype(np.float64), data_range=high - low)
     assert learn.validate()[1] == pytest.approx(expected, abs=1e-3)
     learn.show_results(figsize=(9, 3))
     target, reconstruction, error = drawn().values()
     assert plt.gcf().get_size_inches().tolist() == [9, 3]
     np.testing.assert_allclose(target[..., :3], (values - low) / (high - low), atol=1e-5)
-    np.testing.assert_allclose(reconstruction[..., :3], (cut - low) / (high - low), atol=1e-5)
-    np.testing.assert_allclose(error, abs(cut - values).mean(-1), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(reconstruction[..., :3], (clamped - low) / (high - low), atol=1e-5)
+    np.testing.assert_allclose(error, abs(clamped - values).mean(-1), rtol=1e-3, atol=1e-5)
 
 
 def test_a_model_on_other_loaders_has_the_loss_as_its_only_metric(tmp_path):

@@ -2,16 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test docs format clean
 
 demo: .venv/demo.stamp  ## fit a bundled picture; results in demo/
 	$(BIN)/siren-fastai fit --image_filepath data/astronaut.png --logging_root . --experiment_name demo --y \
 		--evaluate --show_graphics --steps_til_summary 250
 
-test: .venv/test.stamp  ## every lint and test
+test: .venv/test.stamp docs  ## every lint, the documentation and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+# A warning is an error, and the pages may load nothing from elsewhere: they are read offline too.
+docs: .venv/docs.stamp  ## the documentation in build/html/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees -b html . build/html
+	@! grep -rnE '<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//' build/html --include='*.html'
 
 format: .venv/test.stamp  ## let ruff rewrite what `make test` would refuse
 	$(BIN)/ruff check --fix .
@@ -31,5 +36,9 @@ format: .venv/test.stamp  ## let ruff rewrite what `make test` would refuse
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+.venv/docs.stamp: setup.cfg constraints.txt .venv/demo.stamp
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv demo build docs/reference *.egg-info

@@ -1,5 +1,6 @@
 """Sphinx builds the site from the whole repository, so that links between its files work on the site too."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -45,3 +46,11 @@ pygments_style = "default"
 
 def setup(app):
     app.connect("builder-inited", lambda app: reference.write(DOCS / "reference"))
+    app.connect("source-read", unlink_folders)
+
+
+def unlink_folders(app, docname, source):
+    """A link to a folder works in a clone; the site has no page for it, so its text alone stays."""
+    here = (DOCS.parent / docname).parent
+    link = r"\[([^\]]*)\]\(([^)#:\s]+)\)"
+    source[0] = re.sub(link, lambda match: match[1] if (here / match[2]).is_dir() else match[0], source[0])

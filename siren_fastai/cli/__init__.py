@@ -1,1 +1,1 @@
-"""The command line, `siren-fastai`: a file for each sub-command, and nothing that trains by itself."""
+"""The command line, `siren-fastai`: one file per command in `commands/`."""

@@ -55,7 +55,7 @@ def _values(option: Option) -> str:
     if option.choices:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     names = option.metavar if isinstance(option.metavar, tuple) else (option.metavar or "value",)
-    return " ".join(str(name) for name in names)
+    return " ".join(str(name) for name in names) + (" ..." if option.nargs == "+" else "")
 
 
 def main(arguments: list[str] | None = None) -> int:

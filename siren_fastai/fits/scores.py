@@ -8,6 +8,7 @@ from siren_fastai.classics import pillow_points
 from siren_fastai.fits.checkpoint import Checkpoint
 from siren_fastai.images import to_uint8
 from siren_fastai.models.field import count_parameters
+from siren_fastai.names import METRIC_CONVENTIONS
 from siren_fastai.quality import bits_per_pixel, convert_mse, mse, psnr, psnr_from_mse, ssim
 
 __all__ = ["describe_scores", "jpeg_of_equal_psnr", "metrics_of", "score"]
@@ -45,7 +46,7 @@ def metrics_of(checkpoint: Checkpoint, prediction: Tensor, target: Tensor) -> di
     """Return the scores in both conventions, and sizes: weights as float32, raw 8-bit pixels, JPEG of equal PSNR."""
     height, width, channels = target.shape
     parameters = count_parameters(checkpoint.model)
-    scores = {name: score(prediction, target, name) for name in ("standard", "note")}
+    scores = {name: score(prediction, target, name) for name in METRIC_CONVENTIONS}
     return {
         **scores,
         "size": [height, width],

@@ -305,12 +305,12 @@ def test_representations_say_what_is_inside():
     for part in ("on cpu", "24 samples of 6x4, 3 channels, grid='centers', value_range=(0.0, 1.0)"):
         assert part in repr(dls)
     for part in (
-        "train: PixelDL(5 batches",
+        "train: PixelDL(batches=5",
         "bs=10",
         "shuffle=False",
         "visits='fixed'",
         "repeat=2",
-        "valid: PixelDL(1 b",
+        "valid: PixelDL(batches=1",
     ):
         assert part in repr(dls)
     assert "line='raster', value_range=None" in repr(PixelDataLoaders.from_array(signal(9, 1), coords="line").train_ds)
@@ -364,7 +364,7 @@ def test_predictions_at_any_positions_come_from_a_test_loader_in_their_order(tmp
     coords = torch.rand(50, 2) * 2 - 1
     for given in (coords, coords.numpy(), coords.tolist()):
         torch.testing.assert_close(learn.get_preds(dl=learn.dls.test_dl(given))[0], learn.model(coords).detach())
-    assert repr(learn.dls.test_dl(coords)).startswith("IndexedDL(8 batches, bs=7")
+    assert repr(learn.dls.test_dl(coords)).startswith("IndexedDL(batches=8, bs=7")
     preds, targets = learn.get_preds(dl=learn.dls.test_dl(learn.dls.train_ds))
     assert torch.equal(targets, learn.dls.train_ds.values) and len(preds) == 30
     with pytest.raises(ValueError, match=r"positions must be \(n, d\), got \(2,\)"):

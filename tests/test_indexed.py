@@ -223,4 +223,4 @@ def test_a_dataset_on_another_device_is_moved_with_its_loaders():
 def test_from_dsets_builds_it_as_fastai_builds_its_own():
     dls = DataLoaders.from_dsets(sums(), sums(20), bs=8, dl_type=IndexedDL, num_workers=0, device="cpu")
     assert (dls.train.shuffle, dls.valid.shuffle, len(dls.train), len(dls.valid)) == (True, False, 4, 3)
-    assert repr(dls.valid).startswith("IndexedDL(3 batches, bs=8, shuffle=False, dataset=")
+    assert repr(dls.valid).startswith("IndexedDL(batches=3, bs=8, shuffle=False, dataset=")

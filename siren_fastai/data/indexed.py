@@ -57,7 +57,7 @@ class IndexedDL(TfmdDL):
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.shown_options().items())
-        return f"{type(self).__name__}({len(self)} batches, {options}, dataset={self.dataset!r})"
+        return f"{type(self).__name__}(batches={len(self)}, {options}, dataset={self.dataset!r})"
 
     def shown_options(self) -> dict:
         """The options that `repr` shows."""

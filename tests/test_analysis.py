@@ -162,7 +162,7 @@ def test_a_failed_write_leaves_the_older_history_and_nothing_else(tmp_path, monk
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["history.txt"]
 
 
-def test_other_columns_are_refused(tmp_path):
+def test_other_columns_are_rejected(tmp_path):
     with pytest.raises(ValueError, match="`history` must have the columns"):
         write_history(history().rename(columns={"Epoch": "epoch"}), tmp_path / "h.txt")
     with pytest.raises(ValueError, match="`column` must be one of"):
@@ -255,7 +255,7 @@ def test_floats_become_levels_by_the_rule_of_saved_pictures():
         (np.zeros((0, 4), np.uint8), ValueError, "must have pixels"),
     ],
 )
-def test_pictures_without_honest_levels_are_refused(image, error, message):
+def test_pictures_without_honest_levels_are_rejected(image, error, message):
     with pytest.raises(error, match=message):
         leading_digits(image)
 
@@ -398,7 +398,7 @@ def test_report_of_the_notes_convention_adds_standard_units():
     assert "the PSNR 27.57 dB" in report.to_markdown() and "Leading digits" not in report.to_markdown()
 
 
-def test_reports_of_nothing_or_of_unknown_conventions_are_refused():
+def test_reports_of_nothing_or_of_unknown_conventions_are_rejected():
     with pytest.raises(ValueError, match="nothing to report"):
         Report()
     with pytest.raises(ValueError, match="`convention` must be one of standard, note, got 'seed'"):

@@ -405,7 +405,7 @@ def test_finer_keeps_siren_weights_and_widens_the_first_bias():
 # --- the grid
 
 
-def test_a_grid_of_the_pictures_size_is_the_picture():
+def test_a_grid_of_the_images_size_is_the_image():
     grid = ValueGrid((5, 7), 3)
     picture = torch.rand(5, 7, 3)
     grid.values.data.copy_(picture)
@@ -471,7 +471,7 @@ def test_a_grid_without_a_budget_gets_that_of_a_siren():
         (dict(kind="nerf", sidelength=0), "`sidelength`"),
     ],
 )
-def test_wrong_settings_are_refused_with_what_to_do(settings, message):
+def test_wrong_settings_are_rejected_with_what_to_do(settings, message):
     with pytest.raises(ValueError, match=message):
         field_model(**settings)
 

@@ -2,7 +2,7 @@
 
 P(d) = log10(1 + 1/d) is the law's share of the leading decimal digit d. Pixels of 8 bits have no reason to follow it:
 they span less than three decades, and 1 (100 to 199) and 2 (200 to 255) have more values than the others. What the
-comparison can tell is whether a reconstruction changes the digits of its original, and only for raw pixels of equal
+comparison can show is whether a reconstruction changes the digits of its original, and only for raw pixels of equal
 shape. Sources: Benford 1938, "The law of anomalous numbers", Proc. Am. Phil. Soc. 78(4), 551-572; the
 report of 2020 in franec94/My-Siren-Deep-Learning-Test, called the note here.
 """
@@ -29,22 +29,24 @@ _LEADING = np.array([int(str(level)[0]) for level in range(256)])  # 0 for level
 
 
 def benford_probabilities() -> np.ndarray:
-    """The law's nine probabilities, of the digits 1 to 9, float64."""
+    """Return the law's nine probabilities, of the digits 1 to 9, float64."""
     return np.log10(1 + 1 / np.arange(1, 10))
 
 
-def pixel_levels(image: np.ndarray | Tensor) -> np.ndarray:
-    """`image` as uint8 levels: uint8 stays, floats become floor(255 clamp(x, 0, 1) + 0.5).
+def pixel_levels(
+    image: np.ndarray | Tensor,  # uint8, or floats in [0, 1]
+) -> np.ndarray:
+    """Return `image` as uint8 levels: uint8 stays, floats become floor(255 clamp(x, 0, 1) + 0.5).
 
-    Shapes: any; a last axis of 2 or 4 in three dimensions is an alpha channel and refused.
+    Shapes: any; a last axis of 2 or 4 in three dimensions has an alpha channel and is rejected.
     Raises: TypeError for other types; ValueError for alpha, nan, nothing at all, or floats in 0..255.
     """
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     if array.size == 0:
-        raise ValueError(f"a picture must have pixels, got shape {array.shape}")
+        raise ValueError(f"an image must have pixels, got shape {array.shape}")
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         raise ValueError(
-            f"shape {array.shape} has an alpha channel, whose values are no colours: pass gray or RGB only"
+            f"shape {array.shape} has an alpha channel, whose values are not colours: pass gray or RGB only"
         )
     if array.dtype == np.uint8:
         return array
@@ -75,14 +77,19 @@ class LeadingDigits:
         return np.array(self.counts) / self.total
 
 
-def leading_digits(image: np.ndarray | Tensor) -> LeadingDigits:
+def leading_digits(
+    image: np.ndarray | Tensor,  # as for `pixel_levels`
+) -> LeadingDigits:
     """Count the leading decimal digits of `pixel_levels(image)`, channels together."""
     counts = np.bincount(_LEADING[pixel_levels(image)].ravel(), minlength=10)
     return LeadingDigits(tuple(int(n) for n in counts[1:]), int(counts[0]))
 
 
-def deviations(observed: LeadingDigits, expected: np.ndarray | None = None) -> dict[str, float]:
-    """How far the digits are from `expected` probabilities (Benford's for None).
+def deviations(
+    observed: LeadingDigits,  # the digits of an image
+    expected: np.ndarray | None = None,  # nine probabilities; None is Benford's law
+) -> dict[str, float]:
+    """Return how far the digits are from `expected` probabilities.
 
     `mad`: mean absolute difference of the nine shares; `chi2`: Pearson's statistic, 8 degrees of freedom, which grows
     with the number of values; `ks`: greatest difference of the cumulative shares; `kl`: Kullback-Leibler divergence
@@ -103,7 +110,7 @@ def deviations(observed: LeadingDigits, expected: np.ndarray | None = None) -> d
 
 @dataclass(frozen=True)
 class BenfordComparison:
-    """The leading digits of a picture and of its reconstruction. Made by `compare`."""
+    """The leading digits of an image and of its reconstruction. Made by `compare`."""
 
     ground_truth: LeadingDigits
     prediction: LeadingDigits
@@ -115,7 +122,7 @@ class BenfordComparison:
         return pd.DataFrame({**columns, **shares})
 
     def deviations(self) -> pd.DataFrame:
-        """Rows: each picture from Benford's law, and the prediction from the ground truth; columns: the measures."""
+        """Rows: each image from Benford's law, and the prediction from the ground truth; columns: the measures."""
         rows = {
             "ground truth from Benford": deviations(self.ground_truth),
             "predicted from Benford": deviations(self.prediction),
@@ -124,15 +131,18 @@ class BenfordComparison:
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def compare(ground_truth: np.ndarray | Tensor, prediction: np.ndarray | Tensor) -> BenfordComparison:
-    """Compare raw pixels: the target as the network saw it (resized) and the network's output, of equal shape.
+def compare(
+    ground_truth: np.ndarray | Tensor,  # the target as the network saw it, resized
+    prediction: np.ndarray | Tensor,  # the network's output, of equal shape
+) -> BenfordComparison:
+    """Compare the leading digits of the raw pixels of a target and of its reconstruction.
 
     A gray (h, w) equals (h, w, 1). Raises: ValueError for different shapes, and what `pixel_levels` raises.
     """
     shapes = [_shape(ground_truth), _shape(prediction)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"the pictures must have one shape, got {shapes[0]} and {shapes[1]}: compare the network's output "
+            f"the images must have one shape, got {shapes[0]} and {shapes[1]}: compare the network's output "
             "with its own resized target, not with a figure or the original file"
         )
     return BenfordComparison(leading_digits(ground_truth), leading_digits(prediction))

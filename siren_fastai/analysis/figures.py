@@ -18,8 +18,11 @@ _LABELS = ("MSE", "PSNR (dB)", "SSIM")
 _UP, _DOWN = (0, 9), (0, -9)  # offsets of a label from its point, in printer's points
 
 
-def history_figure(history: pd.DataFrame, title: str | None = None) -> Figure:
-    """Three panels, loss (logarithmic), PSNR and SSIM over the epochs, with maximum, middle and minimum annotated."""
+def history_figure(
+    history: pd.DataFrame,  # as `read_history` returns it
+    title: str | None = None,  # above the panels
+) -> Figure:
+    """Draw three panels, loss (logarithmic), PSNR and SSIM over the epochs, with maximum, middle and minimum named."""
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     for axes, column, label, color in zip(figure.subplots(1, 3), METRICS, _LABELS, _COLORS, strict=True):
         points = extremes(history, column)
@@ -64,8 +67,11 @@ def _side(epoch: int, points: dict[str, tuple[int, float]], last: int) -> str:
     return "left" if points["max"][0] < points["min"][0] else "right"
 
 
-def benford_figure(comparison: BenfordComparison, title: str | None = None) -> Figure:
-    """Bars of the leading digits of ground truth and prediction, in percent, with Benford's law as a curve."""
+def benford_figure(
+    comparison: BenfordComparison,  # made by `compare`
+    title: str | None = None,  # None: how many zeros were left out
+) -> Figure:
+    """Draw bars of the leading digits of ground truth and prediction, in percent, with Benford's law as a curve."""
     table = comparison.table()
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()

@@ -19,8 +19,8 @@ NOTE_ON_BENFORD = (
     'Note 003 concludes that training shifts the digits to 2, "[20, 30) and [200, 255]". That is an artefact: its '
     '"predicted image" is a screenshot of a figure (640x480 RGBA, false colours, axes, grid lines), whose alpha is 255 '
     "in every pixel and of whose pixels 56.6 % are white; so 67.4 % of its values are 255, and 68.9 % lead with 2 "
-    "(57.7 % in the gray screenshot). It was also set against the original before resizing. "
-    "Here the network's raw pixels are set against its own resized target, of equal shape. Pixels of 8 bits need not "
+    "(57.7 % in the gray screenshot). It was also compared with the original before resizing. "
+    "Here the network's raw pixels are compared with its own resized target, of equal shape. Pixels of 8 bits need not "
     "follow Benford's law: they span less than three decades, and 100-199 and 200-255 swell the digits 1 and 2."
 )
 _SHIFT = 0.10  # the share that digit 2 must gain before the note's shift counts as seen; the note's own was 0.57
@@ -47,7 +47,7 @@ class Report:
             raise ValueError("nothing to report: give `history`, `benford`, or both")
 
     def to_dict(self) -> dict:
-        """Everything in the report, as plain values (numbers may be inf or nan)."""
+        """Return everything in the report, as plain values (numbers may be inf or nan)."""
         parts = {"title": self.title}
         if self.history is not None:
             parts["history"] = self._history()
@@ -56,11 +56,11 @@ class Report:
         return parts
 
     def to_json(self) -> str:
-        """`to_dict` as strict JSON; numbers that JSON lacks become the strings "inf", "-inf" and "nan"."""
+        """Return `to_dict` as strict JSON; numbers that JSON lacks become the strings "inf", "-inf" and "nan"."""
         return strict_json(self.to_dict())
 
     def to_markdown(self) -> str:
-        """The report as a Markdown text, ending in a line feed."""
+        """Return the report as Markdown text, ending in a line feed."""
         lines = [f"# {self.title}", ""]
         if self.history is not None:
             lines += self._history_lines()

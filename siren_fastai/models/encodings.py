@@ -27,8 +27,10 @@ __all__ = [
 _NERF_FREQUENCIES = 10  # L for positions, arXiv:2003.08934, sec. 5.1
 
 
-def nerf_frequencies(sidelength: int | Sequence[int] | None = None) -> int:
-    """How many octaves a picture needs: floor(log2(S/4)) for S its shorter side in pixels, at least 0; 10 for None.
+def nerf_frequencies(
+    sidelength: int | Sequence[int] | None = None,  # sides of the image in pixels; None is not known
+) -> int:
+    """Return how many octaves an image needs: floor(log2(S/4)) for S its shorter side, at least 0; 10 for None.
 
     6 at 256 pixels, 7 at 512. Source: the Nyquist rule of the official SIREN code; 10 is NeRF's own choice.
     """
@@ -44,7 +46,11 @@ class PositionalEncoding(nn.Module):
     Shapes: (..., d) -> (..., d + 2 d n_frequencies). Source: arXiv:2003.08934, eq. 4.
     """
 
-    def __init__(self, n_in: int, n_frequencies: int):
+    def __init__(
+        self,
+        n_in: int,  # coordinates
+        n_frequencies: int,  # octaves
+    ):
         super().__init__()
         self.n_out = n_in * (1 + 2 * n_frequencies)
         octaves = math.pi * 2.0 ** torch.arange(n_frequencies)
@@ -58,11 +64,16 @@ class PositionalEncoding(nn.Module):
 class FourierFeatures(nn.Module):
     """`[cos(2 pi B v), sin(2 pi B v)]` with v = (x + 1)/2 in [0, 1] and a fixed B drawn from N(0, sigma_0^2).
 
-    `sigma_0` is in cycles per picture. B is stored with the weights: without it they mean nothing.
+    `sigma_0` is in cycles per image. B is stored with the weights: without it they are useless.
     Shapes: (..., d) -> (..., 2 n_features). Source: arXiv:2006.10739, sec. 4, "Gaussian".
     """
 
-    def __init__(self, n_in: int, n_features: int = 256, sigma_0: float = 10.0):
+    def __init__(
+        self,
+        n_in: int,  # coordinates
+        n_features: int = 256,  # random frequencies
+        sigma_0: float = 10.0,  # their standard deviation
+    ):
         super().__init__()
         self.n_out = 2 * n_features
         self.register_buffer("frequencies", torch.randn(n_features, n_in) * sigma_0)
@@ -79,7 +90,12 @@ class RadialBasis(nn.Module):
     official SIREN code. Shapes: (..., d) -> (..., n_centres).
     """
 
-    def __init__(self, n_in: int, n_centres: int = 1024, sigma_0: float = 10.0):
+    def __init__(
+        self,
+        n_in: int,  # coordinates
+        n_centres: int = 1024,  # basis functions
+        sigma_0: float = 10.0,  # where each sigma starts
+    ):
         super().__init__()
         self.n_out = n_centres
         self.centres = nn.Parameter(nn.init.uniform_(torch.empty(n_centres, n_in), -1, 1))
@@ -92,38 +108,44 @@ class RadialBasis(nn.Module):
 
 
 def nerf_model(
-    n_in: int, n_out: int, hidden_features: int = 256, hidden_layers: int = 3, n_frequencies: int = _NERF_FREQUENCIES
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    n_frequencies: int = _NERF_FREQUENCIES,  # octaves of the encoding
 ) -> nn.Sequential:
-    """A ReLU network on NeRF's positional encoding. Shapes: (n, n_in) -> (n, n_out)."""
+    """Return a ReLU network on NeRF's positional encoding. Shapes: (n, n_in) -> (n, n_out)."""
     encoding = PositionalEncoding(n_in, n_frequencies)
     return nn.Sequential(encoding, *mlp_model(encoding.n_out, n_out, hidden_features, hidden_layers))
 
 
 def rbf_model(
-    n_in: int,
-    n_out: int,
-    hidden_features: int = 256,
-    hidden_layers: int = 3,
-    n_centres: int = 1024,
-    sigma_0: float = 10.0,
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    n_centres: int = 1024,  # radial basis functions
+    sigma_0: float = 10.0,  # where their widths start
 ) -> nn.Sequential:
-    """A ReLU network on radial basis functions. Shapes: (n, n_in) -> (n, n_out)."""
+    """Return a ReLU network on radial basis functions. Shapes: (n, n_in) -> (n, n_out)."""
     encoding = RadialBasis(n_in, n_centres, sigma_0)
     return nn.Sequential(encoding, *mlp_model(n_centres, n_out, hidden_features, hidden_layers))
 
 
 def fourier_model(
-    n_in: int,
-    n_out: int,
-    hidden_features: int = 256,
-    hidden_layers: int = 3,
-    n_features: int = 256,
-    sigma_0: float = 10.0,
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    n_features: int = 256,  # random frequencies
+    sigma_0: float = 10.0,  # their standard deviation, in cycles per image
 ) -> nn.Sequential:
-    """A ReLU network on random Fourier features: Xavier normal weights, N(0, 0.01^2) biases, as its authors draw them.
+    """Return a ReLU network on random Fourier features: drawn as its authors do.
 
-    Their sigmoid at the output is left out, so that all families fit the same targets. Shapes: (n, n_in) -> (n, n_out).
-    Source: arXiv:2006.10739, sec. 6.1 (sigma of 10 for natural pictures, 256 features) and its demonstration notebook.
+    Weights are Xavier normal, biases N(0, 0.01^2). Their sigmoid at the output is left out, so that all families
+    fit the same targets.
+    Shapes: (n, n_in) -> (n, n_out).
+    Source: arXiv:2006.10739, sec. 6.1 (sigma of 10 for natural images, 256 features) and its demonstration notebook.
     """
     encoding = FourierFeatures(n_in, n_features, sigma_0)
     layers = mlp_model(encoding.n_out, n_out, hidden_features, hidden_layers)

@@ -23,11 +23,11 @@ class FeatureInput(nn.Sequential):
         return super().forward(torch.cat([coords, self.lookup(coords)], dim=-1))
 
     def lookup(self, coords: Tensor) -> Tensor:
-        """The features (n, k) of the cells that hold `coords` (n, d); outside [-1, 1], of the nearest border cell."""
+        """Return the features (n, k) of the cells that hold `coords` (n, d); outside [-1, 1], of the nearest cell."""
         return self.features.flatten(0, -2)[self.cells(coords)].to(coords.dtype)
 
     def cells(self, coords: Tensor) -> Tensor:
-        """The cells that hold `coords` (n, d), numbered in raster order: (n,) int64."""
+        """Return the numbers, in raster order, of the cells that hold `coords` (n, d): (n,) int64."""
         sizes = torch.tensor(self.features.shape[:-1], device=coords.device)
         cells = ((coords + 1) / 2 * sizes).floor().long()
         cells = cells.clamp_(min=torch.zeros_like(sizes), max=sizes - 1)
@@ -35,7 +35,10 @@ class FeatureInput(nn.Sequential):
         return (cells * strides).sum(1)
 
 
-def add_features_(model: nn.Module, features: Tensor) -> FeatureInput:
+def add_features_(
+    model: nn.Module,  # changed in place: its first linear layer reads the d coordinates
+    features: Tensor,  # (*shape, k) on a grid of d axes
+) -> FeatureInput:
     """Let `model` also read `features` (*shape, k): its first layer is widened in place, and it is wrapped.
 
     A `FeatureInput` of the same features is returned as it is.
@@ -56,7 +59,10 @@ def add_features_(model: nn.Module, features: Tensor) -> FeatureInput:
 
 
 @torch.no_grad()
-def widen_input_(model: nn.Module, extra: int) -> nn.Module:
+def widen_input_(
+    model: nn.Module,  # changed in place
+    extra: int,  # further inputs, 0 or more
+) -> nn.Module:  # `model`
     """Let the first linear layer of `model` read `extra` more inputs, in place, with weights as large as the old ones.
 
     The new columns are uniform with the deviation of the old weights; the old columns stay as they are.

@@ -17,8 +17,9 @@ __all__ = ["FinerLayer", "finer_model"]
 class FinerLayer(nn.Module):
     """`sin(omega_0 (|z| + 1) z)` with z = x W^T + b. Shapes: (..., n_in) -> (..., n_out).
 
-    With `scale_gradient=False`, the official default, the gradient passes the factor |z| + 1 by: training is as
-    published, but derivatives by the coordinates are not those of the function. `True` gives the exact ones.
+    With `scale_gradient=False`, the official default, the gradient treats the factor |z| + 1 as a constant:
+    training is as published, but derivatives by the coordinates are not those of the function. `True` gives
+    the exact ones.
     """
 
     def __init__(self, n_in: int, n_out: int, omega_0: float = 30.0, scale_gradient: bool = False):
@@ -36,15 +37,15 @@ class FinerLayer(nn.Module):
 
 
 def finer_model(
-    n_in: int,
-    n_out: int,
-    hidden_features: int = 256,
-    hidden_layers: int = 3,
-    omega_0: float = 30.0,
-    first_bias: float | None = None,
-    scale_gradient: bool = False,
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    omega_0: float = 30.0,  # of all layers
+    first_bias: float | None = None,  # k; None is 1/sqrt(n_in)
+    scale_gradient: bool = False,  # whether the gradient includes that of the factor |z| + 1
 ) -> nn.Sequential:
-    """A SIREN with FINER's activation: a SIREN's weights, and a first bias U(+-k) with k = `first_bias`.
+    """Return a SIREN with FINER's activation: a SIREN's weights, and a first bias U(+-k) with k = `first_bias`.
 
     `first_bias` tunes which frequencies the network prefers; None is k = 1/sqrt(n_in). Shapes: (n, n_in) -> (n, n_out).
     """

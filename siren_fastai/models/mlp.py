@@ -42,7 +42,12 @@ class DenseLayer(nn.Module):
     Shapes: (..., n_in) -> (..., n_out).
     """
 
-    def __init__(self, n_in: int, n_out: int, activation: nn.Module):
+    def __init__(
+        self,
+        n_in: int,  # inputs
+        n_out: int,  # outputs
+        activation: nn.Module,  # applied to the linear layer's output
+    ):
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
         self.activation = activation
@@ -51,16 +56,23 @@ class DenseLayer(nn.Module):
         return self.activation(self.linear(x))
 
 
-def dense_layer_(linear: nn.Linear, activation: str) -> nn.Linear:
+def dense_layer_(
+    linear: nn.Linear,  # changed in place
+    activation: str,  # a key of `ACTIVATIONS`
+) -> nn.Linear:  # `linear`
     """Draw the weight of `linear` as the official code does before `activation`; the bias stays U(+-1/sqrt(n_in))."""
     ACTIVATIONS[_checked_activation(activation)][1](linear.weight)
     return linear
 
 
 def mlp_model(
-    n_in: int, n_out: int, hidden_features: int = 256, hidden_layers: int = 3, activation: str = "relu"
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    activation: str = "relu",  # a key of `ACTIVATIONS`
 ) -> nn.Sequential:
-    """A network of `hidden_layers + 1` activated layers of one width and a linear output, initialised for `activation`.
+    """Return a network of `hidden_layers + 1` activated layers of one width and a linear output, drawn for `activation`.
 
     As in the official code the output layer is drawn like the others. With h = `hidden_features`, l = `hidden_layers`
     it has h (n_in + 1) + l h (h + 1) + n_out (h + 1) parameters.
@@ -76,9 +88,13 @@ def mlp_model(
 
 
 def mixed_model(
-    n_in: int, n_out: int, hidden_features: int = 256, hidden_layers: int = 3, omega_0: float = 30.0
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    omega_0: float = 30.0,  # of the sine layer
 ) -> nn.Sequential:
-    """The "mixed" network: a SIREN's first layer, then tanh layers, each with its own family's initialisation.
+    """Return the "mixed" network: a SIREN's first layer, then tanh layers, each with its own family's initialisation.
 
     Source: the help text of the command line of franec94/My-Siren-Deep-Learning-Test, which names it
     as future work. Shapes: (n, n_in) -> (n, n_out).

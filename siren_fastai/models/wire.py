@@ -4,7 +4,7 @@ Complex numbers are kept as pairs of real ones: features are (..., 2h), the h re
 and weights have a leading axis of 2. Every stored number is then a real parameter, counted once, and any optimiser
 works (fastai's second moments are wrong for complex tensors).
 Source: Saragadam et al. 2023, arXiv:2301.05187, sec. 3, and its official code (widths divided by sqrt(2), PyTorch's
-default initialisation, omega_0 = 20 and sigma_0 = 30 recommended for pictures).
+default initialisation, omega_0 = 20 and sigma_0 = 30 recommended for images).
 """
 
 import math
@@ -60,20 +60,25 @@ class GaborLayer(nn.Module):
         return f"omega_0={self.omega_0:g}, sigma_0={self.sigma_0:g}"
 
 
-def wire_width(hidden_features: int) -> int:
-    """Complex units that take the parameters of about `hidden_features` real ones: floor(h/sqrt(2)), at least 1."""
+def wire_width(
+    hidden_features: int,  # real units
+) -> int:
+    """Return how many complex units have the parameters of about `hidden_features` real ones.
+
+    floor(h/sqrt(2)), at least 1.
+    """
     return max(1, int(hidden_features / math.sqrt(2)))
 
 
 def wire_model(
-    n_in: int,
-    n_out: int,
-    hidden_features: int = 256,
-    hidden_layers: int = 3,
-    omega_0: float = 20.0,
-    sigma_0: float = 30.0,
+    n_in: int,  # coordinates
+    n_out: int,  # channels
+    hidden_features: int = 256,  # width of the hidden layers
+    hidden_layers: int = 3,  # layers from width to width
+    omega_0: float = 20.0,  # frequency of the wavelet
+    sigma_0: float = 30.0,  # inverse width of the wavelet
 ) -> nn.Sequential:
-    """Gabor layers of `wire_width(hidden_features)` complex units and the real part of a complex linear output.
+    """Return Gabor layers of `wire_width(hidden_features)` complex units and the real part of a complex linear output.
 
     The real part needs no imaginary bias, so the output is one real layer on the 2h numbers, drawn from U(+-1/sqrt(h)).
     With w complex units and l `hidden_layers` it has w (n_in + 1) + 2 l w (w + 1) + n_out (2 w + 1) real parameters.

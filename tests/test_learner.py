@@ -275,9 +275,9 @@ def test_a_position_is_predicted_as_fastais_triple(tmp_path):
     with torch.no_grad():
         learn.model[-1].bias.fill_(5.0)
     for item in ((0.1, -0.4), torch.tensor([0.1, -0.4]), np.array([0.1, -0.4])):
-        decoded, cut, raw = learn.predict(item)
+        decoded, clamped, raw = learn.predict(item)
         torch.testing.assert_close(raw, learn.model(torch.tensor([[0.1, -0.4]]))[0].detach())
-        assert decoded.tolist() == cut.tolist() == [1, 1, 1] and raw.min() > 3
+        assert decoded.tolist() == clamped.tolist() == [1, 1, 1] and raw.min() > 3
     assert learn.predict((0.1, -0.4), with_input=True)[0].tolist() == pytest.approx([0.1, -0.4])
     learn.export("fit.pkl")
     with learn.no_bar():

@@ -20,11 +20,15 @@ from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, show_pictures
+from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from siren_fastai.fits.fit import fit_image
+from siren_fastai.fits.settings import FitSettings
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
+from siren_fastai.models.field import field_model
 from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
 from siren_fastai.models.widths import scale_widths
@@ -35,6 +39,12 @@ from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, d
 from siren_fastai.sirn.decode import decompress
 
 __all__ = [
+    "field_model",
+    "FitSettings",
+    "fit_image",
+    "save_checkpoint",
+    "load_checkpoint",
+    "Checkpoint",
     "HALF_OMEGA",
     "OPTIMIZERS",
     "PSNR",

@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from fastai.torch_core import set_seed
+from learners import quiet
 from safetensors.numpy import load_file
 
+from siren_fastai.callbacks.apply_init import ApplyInit
+from siren_fastai.callbacks.cluster_features import ClusterFeatures
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.scale_widths import ScaleWidths
+from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from siren_fastai.init import apply_init_
+from siren_fastai.learner import siren_learner
+from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.field import field_model
+from siren_fastai.models.siren import siren_model
 from siren_fastai.names import MODEL_KINDS
 from siren_fastai.render import render
 
@@ -203,3 +213,103 @@ def test_half_precision_weights_are_refused(tmp_path):
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "none.safetensors")
+
+
+# --- from learners, in version 2
+
+
+LEARNERS = {
+    "tapering": lambda: ((9, 8, 3), siren_model([2, 12, 9, 5, 3]), []),
+    "two omegas": lambda: ((9, 8, 3), siren_model([2, 8, 8, 3], omega_0=50.0, hidden_omega_0=20.0), []),
+    "clusters as features": lambda: ((9, 8, 3), siren_model([2, 8, 8, 3]), [ClusterFeatures(3), ApplyInit(33)]),
+    "scaled widths": lambda: ((9, 8, 3), siren_model([2, 8, 6, 3]), [ScaleWidths(2), ApplyInit(35)]),
+    "the default": lambda: ((9, 8, 3), None, []),
+    "sound": lambda: ((50, 2), siren_model([1, 8, 8, 2]), []),
+    "a video": lambda: ((3, 5, 4, 1), siren_model([3, 8, 8, 1]), []),
+    "many channels": lambda: ((9, 8, 7), siren_model([2, 8, 8, 7]), []),
+}
+
+
+def learner(shape, model, cbs, **options):
+    set_seed(0, reproducible=True)
+    values = torch.rand(shape) if len(shape) > 2 else 2 * torch.rand(shape) - 1
+    dls = PixelDataLoaders.from_array(values, bs=30, device="cpu", **options)
+    return quiet(siren_learner(dls, model, metrics=[], cbs=cbs))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_network_of_siren_learner_comes_back_as_the_learner_renders_it(tmp_path, name):
+    shape, model, cbs = LEARNERS[name]()
+    learn = learner(shape, model, cbs, value_range={"sound": (-1.0, 1.0), "many channels": None}.get(name, (0.0, 1.0)))
+    learn.fit(1)
+    again = load_checkpoint(save_checkpoint(learn, tmp_path / "a.safetensors"))
+    assert torch.equal(again.render(), learn.render())
+    assert torch.equal(again.render(7), learn.render(7)) and again.channels == shape[-1]
+    part = tuple([-1.0, 0.0][i >= len(shape) - 1] for i in range(2 * (len(shape) - 1)))
+    assert torch.equal(again.render(region=part), learn.render(region=part))
+
+
+def test_a_learner_continues_where_its_checkpoint_was_saved(tmp_path):
+    shape, model, _ = LEARNERS["tapering"]()
+    learn = learner(shape, model, [MetricHistory()], order="raster")
+    learn.fit(2)
+    saved = load_checkpoint(save_checkpoint(learn, tmp_path / "a.safetensors"))
+    assert saved.epoch == 2
+    learn.fit(2)
+    again = quiet(saved.learner(learner(shape, None, [], order="raster").dls, metrics=[]))
+    again.fit(2)
+    for ours, theirs in zip(again.model.parameters(), learn.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_a_checkpoint_opens_only_with_data_and_optimiser_that_fit(tmp_path):
+    shape, model, _ = LEARNERS["tapering"]()
+    learn = learner(shape, model, [])
+    learn.fit(1)
+    saved = load_checkpoint(save_checkpoint(learn, tmp_path / "a.safetensors"))
+    with pytest.raises(ValueError, match="the network has 2 coordinates and 3 channels, `dls` .1, 2."):
+        saved.learner(learner((50, 2), None, [], value_range=(-1.0, 1.0)).dls)
+    saved.optimizer = {"state": [], "hypers": "none"}
+    with pytest.raises(ValueError, match="optimiser state does not fit this network and `opt_func`"):
+        saved.learner(learn.dls)
+
+
+def test_positions_that_are_not_a_grid_are_said_to_be_none(tmp_path):
+    learn = learner((9, 8, 3), siren_model([1, 8, 3]), [], coords="line")
+    saved = load_checkpoint(save_checkpoint(learn, tmp_path / "a.safetensors"))
+    coords = torch.linspace(-1, 1, 5)[:, None]
+    assert torch.equal(saved.model(coords), learn.model(coords))
+    with pytest.raises(ValueError, match="aren't a regular grid: call `.model.coords.`"):
+        saved.render()
+
+
+def test_networks_that_a_file_cannot_hold_are_refused_with_what_to_do(tmp_path):
+    learn = learner((9, 8, 3), torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Dropout()), [])
+    with pytest.raises(TypeError, match="a Dropout cannot be described .* `learn.export`"):
+        save_checkpoint(learn, tmp_path / "a.safetensors")
+    with pytest.raises(TypeError, match="must be float32, got torch.float16 in .*: `model.float"):
+        save_checkpoint(checkpoint(model=small().half()), tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_clusters_with_networks_of_their_own_come_back_and_their_labels_are_checked(tmp_path):
+    model = ClusterNetworks([siren_model([2, n, 3]) for n in (4, 6)], torch.randint(2, (9, 8)))
+    path = save_checkpoint(checkpoint(model=model), tmp_path / "a.safetensors")
+    assert torch.equal(load_checkpoint(path).render(), checkpoint(model=model).render())
+    model.features[0, 0] = 2
+    with pytest.raises(ValueError, match="its labels must be below 2"):
+        load_checkpoint(save_checkpoint(checkpoint(model=model), path))
+
+
+def test_version_1_is_written_where_it_suffices(tmp_path):
+    save_checkpoint(checkpoint(), tmp_path / "a.safetensors")
+    save_checkpoint(checkpoint(model=siren_model([2, 8, 3])), tmp_path / "b.safetensors")
+    versions = [json.loads((tmp_path / f"{name}.json").read_text())["version"] for name in "ab"]
+    assert versions == [1, 2]
+
+
+def test_layers_that_do_not_follow_one_another_are_refused(tmp_path):
+    broken = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Linear(9, 3))
+    path = save_checkpoint(checkpoint(model=broken), tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match="bad.safetensors is no checkpoint of this library, or a damaged one"):
+        load_checkpoint(path)

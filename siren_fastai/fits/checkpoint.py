@@ -8,8 +8,9 @@ and the optimiser's as `optimizer.0`, ...; its metadata has one entry, `siren_fa
     sine_layers        [omega_0, gain] of every sine layer: initialisation schemes may change them
     size, grid         the signal's shape, (height, width) of an image, and the convention of its coordinates; in
                        version 2 of 1 to 8 axes, and null for positions that aren't a regular grid
-    value_range        the range of the network's values: [0, 1], or [-1, 1] as in the official code
-    output_range       (version 2) the range in which `render` returns them; [0, 1] in version 1
+    value_range        the range of the network's values: [0, 1], or [-1, 1] as in the official code; in version 2 null
+                       for values of no stated range
+    output_range       (version 2) the range in which `render` returns them, or null; [0, 1] in version 1
     epoch, seed        epochs trained and the random seed
     options            plain values that whoever trained it wants back
     optimizer          its state as nested JSON, with its tensors as {"tensor": [name, order of its axes]}, or null
@@ -54,12 +55,12 @@ class Checkpoint:
     model: nn.Module
     size: tuple[int, ...]  # of the signal, without channels
     grid: str | None = "centers"  # None: positions that aren't a regular grid
-    value_range: tuple[float, float] = UNIT  # of the network's values
+    value_range: tuple[float, float] | None = UNIT  # of the network's values; None: not stated
     epoch: int = 0
     seed: int = 0
     options: dict = field(default_factory=dict)
     optimizer: object = None  # its `state_dict()`: nested dicts, lists and tuples of tensors and plain values
-    output_range: tuple[float, float] = UNIT  # of what `render` returns
+    output_range: tuple[float, float] | None = UNIT  # of what `render` returns; None: as the network has them
 
     @property
     def kind(self) -> str:
@@ -86,6 +87,8 @@ class Checkpoint:
             raise ValueError("this network was fitted to positions that aren't a regular grid: call `.model(coords)`")
         size = self.size if size is None and region is None else region_size(self.size, region, size)
         values = render(self.model, size, region, self.grid, clamp=None)
+        if self.value_range is None or self.output_range is None:
+            return values
         (low, high), (first, last) = self.value_range, self.output_range
         if (low, high) != (first, last):
             values.sub_(low).mul_((last - first) / (high - low)).add_(first)
@@ -153,11 +156,12 @@ def _header(checkpoint: Checkpoint) -> dict:
         built = shapes_of(build_model(model))
     if built != shapes_of(checkpoint.model):
         raise TypeError("this network was changed in a way that a checkpoint cannot describe; use `learn.export`")
-    old = "layer" not in model and checkpoint.grid and len(checkpoint.size) == 2 and checkpoint.output_range == UNIT
+    image = checkpoint.grid and len(checkpoint.size) == 2 and checkpoint.value_range
+    old = "layer" not in model and image and checkpoint.output_range == UNIT
     header = {"format": FORMAT, "version": 1 if old else VERSION, "model": model}
     header |= {"sine_layers": [[layer.omega_0, layer.gain] for layer in sine_layers(checkpoint.model)]}
-    header |= {"size": list(checkpoint.size), "grid": checkpoint.grid, "value_range": list(checkpoint.value_range)}
-    header |= {} if old else {"output_range": list(checkpoint.output_range)}
+    header |= {"size": list(checkpoint.size), "grid": checkpoint.grid, "value_range": checkpoint.value_range}
+    header |= {} if old else {"output_range": checkpoint.output_range}
     return header | {"epoch": checkpoint.epoch, "seed": checkpoint.seed, "options": checkpoint.options}
 
 
@@ -216,7 +220,9 @@ def _checkpoint(header: dict, tensors: dict[str, Tensor]) -> Checkpoint:
     return checkpoint
 
 
-def _range(name: str, value) -> tuple[float, float]:
+def _range(name: str, value) -> tuple[float, float] | None:
+    if value is None:
+        return None
     low, high = (float(x) for x in value)
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"`{name}` {[low, high]!r:.80} is impossible")

@@ -31,8 +31,8 @@ def starting_point(settings: FitSettings) -> Checkpoint | None:
             start = load_checkpoint(start)
         except ValueError as error:
             raise ValueError(f"`start`: {error}") from None
-    if len(start.size) != 2 or start.grid is None:
-        raise ValueError("`start` must be a network of an image on a regular grid")
+    if len(start.size) != 2 or start.grid is None or start.value_range is None:
+        raise ValueError("`start` must be a network of an image on a regular grid with a stated value range")
     return start
 
 
@@ -71,4 +71,5 @@ def loaders_for(
     check_memory(n_pixels, channels, bs, settings.hidden_features, settings.hidden_layers, device)
     order = "raster" if bs >= n_pixels else "random"
     values = target * (high - low) + low
-    return PixelDataLoaders.from_array(values, bs=bs, coords=grid, order=order, device=device), value_range
+    options = dict(bs=bs, coords=grid, order=order, value_range=value_range, device=device)
+    return PixelDataLoaders.from_array(values, **options), value_range

@@ -48,7 +48,7 @@ def _dense_layer(n_in: int, n_out: int, activation: str) -> DenseLayer:
 
 # name: (type, how a layer is described, what builds it from that)
 LAYERS: dict[str, tuple[type[nn.Module], Callable, Callable]] = {
-    "linear": (nn.Linear, _linear, nn.Linear),
+    "linear": (nn.Linear, _linear, lambda n_in, n_out, bias: nn.Linear(n_in, n_out, bias)),
     "sine_layer": (SineLayer, lambda m: _linear(m.linear), lambda n_in, n_out, bias: SineLayer(n_in, n_out, bias=bias)),
     "sine": (Sine, lambda m: {"omega_0": m.omega_0}, Sine),
     "dense_layer": (DenseLayer, _dense, _dense_layer),

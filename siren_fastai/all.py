@@ -20,9 +20,10 @@ from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, show_pictures
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.fits.fit import fit_image
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_

@@ -16,7 +16,8 @@ from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.cluster_networks import ClusterNetworks

@@ -12,9 +12,10 @@ from fastai.callback.core import Callback
 
 from siren_fastai.analysis.history import COLUMNS, read_history
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.fit import FitDiverged, FitInterrupted, fit_image, prepare_fit
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import load_image, to_uint8
 
 TINY = dict(hidden_features=8, hidden_layers=1, epochs=2, bs=50, device="cpu")
@@ -119,13 +120,22 @@ def test_an_interrupted_fit_says_how_to_continue_and_does(tmp_path, rgb):
     np.testing.assert_allclose(*histories, rtol=1e-4)
 
 
-def test_an_image_that_was_no_file_is_given_again_to_resume(tmp_path, rgb):
-    image = load_image(rgb)
+@pytest.mark.parametrize("convert", [lambda x: x, lambda x: x.numpy()])
+def test_an_image_that_was_no_file_is_given_again_to_resume(tmp_path, rgb, convert):
+    image = convert(load_image(rgb))
     quietly(FitSettings(image, tmp_path / "run", schedule="constant", **TINY))
     with pytest.raises(ValueError, match="`image` was not a file: give the same image again"):
         quietly(FitSettings(folder=tmp_path / "run", resume=True, epochs=3))
     result = quietly(FitSettings(image, folder=tmp_path / "run", resume=True, epochs=3))
-    assert result.checkpoint.epoch == 3 and torch.equal(result.target, image)
+    assert result.checkpoint.epoch == 3 and torch.equal(result.target, torch.as_tensor(image))
+
+
+def test_a_fit_is_resumed_with_its_own_image(tmp_path, rgb):
+    quietly(FitSettings(str(rgb), tmp_path / "run", **TINY))
+    assert quietly(FitSettings(rgb, tmp_path / "run", resume=True)).checkpoint.epoch == 2
+    for other in ("other.png", load_image(rgb).numpy()):
+        with pytest.raises(ValueError, match="`image` was .*rgb.png' in this fit, got another"):
+            quietly(FitSettings(other, tmp_path / "run", resume=True))
 
 
 def test_a_fit_that_diverges_keeps_the_last_complete_state(tmp_path, rgb):

@@ -8,10 +8,11 @@ from siren_fastai.cli.errors import CommandError, as_usage
 from siren_fastai.error_maps import absolute_error
 from siren_fastai.figures import show_pictures
 from siren_fastai.files import write_json
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.image import fit_to, read_image
 from siren_fastai.fits.outputs import save_figure
 from siren_fastai.fits.scores import describe_scores
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import save_image
 
 __all__ = ["open_checkpoint", "target_of", "write_evaluation"]

@@ -13,12 +13,12 @@ from fastai.torch_core import set_seed
 from torch import Tensor
 
 from siren_fastai.files import write_json
-from siren_fastai.fits.checkpoint import load_optimizer_
 from siren_fastai.fits.devices import deterministic, device_of
 from siren_fastai.fits.folder import prepare_folder
 from siren_fastai.fits.image import fit_to, read_image
 from siren_fastai.fits.network import build_network
 from siren_fastai.fits.outputs import FitResult, write_outputs
+from siren_fastai.fits.packing import load_optimizer_
 from siren_fastai.fits.presets import resolve
 from siren_fastai.fits.record import RecordFit
 from siren_fastai.fits.settings import FitSettings

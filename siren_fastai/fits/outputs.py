@@ -11,10 +11,11 @@ from siren_fastai.analysis.figures import history_figure
 from siren_fastai.analysis.history import COLUMNS
 from siren_fastai.figures import fit_figure
 from siren_fastai.files import replacing, write_json
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.record import RecordFit
 from siren_fastai.fits.scores import describe_scores, metrics_of, score
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import save_image
 from siren_fastai.learner import PixelLearner
 

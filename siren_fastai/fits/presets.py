@@ -1,12 +1,14 @@
 """What fills the settings that are left open: a preset, or the fit that is resumed."""
 
 import inspect
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.settings import IN_MEMORY, NOT_STORED, FitSettings
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.learner import HIDDEN, PixelLearner, siren_learner
 
 __all__ = [
@@ -91,7 +93,7 @@ def _resumed(settings: FitSettings) -> FitSettings:
         stored = FitSettings.from_stored(options)
     except ValueError as error:
         raise ValueError(f"{settings.folder / CURRENT}: {error}") from None
-    image = _stored_image(settings, stored)
+    image = _stored_image(settings, stored["image"])
     for name in (f.name for f in fields(settings) if f.name not in (*NOT_STORED, *FREE, "image")):
         value = getattr(settings, name)
         if value is not None and value != stored[name]:
@@ -102,15 +104,15 @@ def _resumed(settings: FitSettings) -> FitSettings:
     return replace(settings, image=image).filled(stored)
 
 
-def _stored_image(settings: FitSettings, stored: dict):
+def _stored_image(settings: FitSettings, stored: str | None):
     """The image of the fit: read from its file again, or, if it was none, given again."""
-    if stored["image"] == IN_MEMORY:
-        if settings.image is None or settings.image == IN_MEMORY:
-            raise ValueError("this fit's `image` was not a file: give the same image again")
-        return settings.image
-    if settings.image is not None and settings.image != stored["image"]:
-        raise ValueError(f"`image` was {stored['image']!r} in this fit, got another; leave it out, or start another")
-    return stored["image"]
+    image, was_file = settings.image, stored != IN_MEMORY
+    is_file = isinstance(image, (str, os.PathLike))
+    if not was_file and (image is None or is_file):
+        raise ValueError("this fit's `image` was not a file: give the same image again")
+    if was_file and image is not None and not (is_file and os.fspath(image) == stored):
+        raise ValueError(f"`image` was {stored!r} in this fit, got another; leave it out, or start another")
+    return stored if was_file else image
 
 
 def _check_epochs(settings: FitSettings, stored: dict) -> None:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from siren_fastai.analysis.history import COLUMNS, STEP_COLUMNS, read_history, write_history
 from siren_fastai.files import replacing
-from siren_fastai.fits.checkpoint import Checkpoint, save_checkpoint
+from siren_fastai.fits.checkpoint import save_checkpoint
 from siren_fastai.fits.presets import CURRENT
 from siren_fastai.fits.scores import score
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.render import render
 
 __all__ = ["LOG_LINE", "RecordFit"]

@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from siren_fastai.classics import pillow_points
-from siren_fastai.fits.checkpoint import Checkpoint
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import to_uint8
 from siren_fastai.models.field import count_parameters
 from siren_fastai.names import METRIC_CONVENTIONS

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from siren_fastai.fits.checkpoint import Checkpoint
+from siren_fastai.fits.state import Checkpoint
 from siren_fastai.names import (
     COLORS,
     METRIC_CONVENTIONS,

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.fits.checkpoint import Checkpoint, load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.image import check_memory
 from siren_fastai.fits.presets import OFFICIAL_GRID, OFFICIAL_RANGE, stored_checkpoint
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.fits.state import Checkpoint
 
 __all__ = ["check_network_settings", "loaders_for", "starting_point"]
 

@@ -72,7 +72,7 @@ def mlp_model(
     hidden_layers: int = 3,  # layers from width to width
     activation: str = "relu",  # a key of `ACTIVATIONS`
 ) -> nn.Sequential:
-    """Return a network of `hidden_layers + 1` activated layers of one width and a linear output, drawn for `activation`.
+    """Return a network of `hidden_layers + 1` activated layers of one width and a linear output, for `activation`.
 
     As in the official code the output layer is drawn like the others. With h = `hidden_features`, l = `hidden_layers`
     it has h (n_in + 1) + l h (h + 1) + n_out (h + 1) parameters.

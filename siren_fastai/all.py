@@ -13,7 +13,7 @@ from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePicture
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
-from siren_fastai.clusters import kmeans_labels, label_entropy, label_features, pack_labels, unpack_labels
+from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
@@ -27,6 +27,7 @@ from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
+from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.field import field_model

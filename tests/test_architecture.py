@@ -18,7 +18,7 @@ LAYERS = {
     "core": (
         "names",
         *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
-        *("image_pairs", "error_maps", "schemes", "models", "quantize", "sirn", "analysis"),
+        *("image_pairs", "error_maps", "label_maps", "schemes", "models", "quantize", "sirn", "analysis"),
     ),
     "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "fits", "codec"),
     "application": ("compare", "cli", "all"),

@@ -143,12 +143,12 @@ def test_one_cluster_is_the_plain_model(tmp_path):
     assert same(*results)
 
 
-@pytest.mark.parametrize("kind, extra", [("onehot", 3), ("scalar", 1)])
-def test_the_network_reads_the_cluster_of_each_pixel(tmp_path, kind, extra):
-    learn = pixel_learner(tmp_path, cbs=ClusterFeatures(3, kind=kind))
+@pytest.mark.parametrize("use, extra", [("feature", 3), ("scalar", 1)])
+def test_the_network_reads_the_cluster_of_each_pixel(tmp_path, use, extra):
+    learn = pixel_learner(tmp_path, cbs=ClusterFeatures(3, use=use))
     labels = kmeans_labels(torch.as_tensor(picture()), 3)
     assert learn.model[0].linear.in_features == 2 + extra
-    assert (learn.model.lookup(learn.dls.valid_ds.coords) == label_features(labels, 3, kind)).all()
+    assert (learn.model.lookup(learn.dls.valid_ds.coords) == label_features(labels, 3, use)).all()
 
 
 def test_clusters_help_to_memorise_and_survive_export_and_rendering(tmp_path):
@@ -164,9 +164,9 @@ def test_clusters_help_to_memorise_and_survive_export_and_rendering(tmp_path):
 def test_clusters_are_refused_where_they_cannot_act(tmp_path):
     with pytest.raises(ValueError, match="Learner\\(cbs"):
         pixel_learner(tmp_path).fit(1, cbs=ClusterFeatures(2))
-    with pytest.raises(ValueError, match="whole picture"):
+    with pytest.raises(ValueError, match="whole image"):
         plain_learner(tmp_path, cbs=ClusterFeatures(2))
-    with pytest.raises(ValueError, match="whole picture"):
+    with pytest.raises(ValueError, match="whole image"):
         pixel_learner(tmp_path, valid=0.2, cbs=ClusterFeatures(2))
     with pytest.raises(ValueError, match="on a grid"):
         pixel_learner(tmp_path, dims=(1, 8, 3), coords="line", cbs=ClusterFeatures(2))

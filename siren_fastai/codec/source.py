@@ -9,13 +9,13 @@ from siren_fastai.clusters import label_features
 from siren_fastai.codec.clusters import Clusters, cell_labels
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
+from siren_fastai.label_maps import encode_labels
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
 from siren_fastai.render import render
 from siren_fastai.sirn.contents import Labels
-from siren_fastai.sirn.labels import encode_labels
 
 __all__ = ["Source", "source_of"]
 
@@ -82,7 +82,7 @@ class Source:
         labels = torch.from_numpy(self.labels.map)
         if self.labels.use == "network":
             return ClusterNetworks(nets, labels)
-        return FeatureInput(nets[0], label_features(labels, self.labels.k).view(*labels.shape, -1))
+        return FeatureInput(nets[0], label_features(labels, self.labels.k, self.labels.use).view(*labels.shape, -1))
 
     def psnr_of(self, model: nn.Module) -> float:
         """PSNR in dB of the image that `model` gives, neither clamped nor rounded to 8 bits."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from siren_fastai.coords import GRIDS
+from siren_fastai.label_maps import MAX_LABELS
 from siren_fastai.quantize.quantizers import BITS, Quantizer, dequantize
 from siren_fastai.sirn.denoise import check_denoise
-from siren_fastai.sirn.labels import MAX_LABELS
 
 __all__ = ["OMEGA", "STEP", "USES", "CodedTensor", "Denoise", "Encoded", "Labels", "Network", "check_omega"]
 

@@ -64,8 +64,7 @@ def models_of(encoded: Encoded) -> nn.Module:
         return models[0]
     if labels.use == "network":
         return ClusterNetworks(models, torch.from_numpy(labels.map.astype("int64")))
-    kind = "onehot" if labels.use == "feature" else "scalar"
-    return FeatureInput(models[0], label_features(labels.map, labels.k, kind).view(*labels.map.shape, -1))
+    return FeatureInput(models[0], label_features(labels.map, labels.k, labels.use).view(*labels.map.shape, -1))
 
 
 def _siren(network: Network, omega_0: float, hidden_omega_0: float) -> nn.Sequential:

@@ -3,10 +3,10 @@
 import struct
 
 from siren_fastai.coords import GRIDS
+from siren_fastai.label_maps import MAX_LABELS, decode_labels, encode_labels
 from siren_fastai.names import DENOISERS
 from siren_fastai.sirn.contents import OMEGA, USES, Denoise, Encoded, Labels
 from siren_fastai.sirn.denoise import check_denoise
-from siren_fastai.sirn.labels import MAX_LABELS, decode_labels, encode_labels
 from siren_fastai.sirn.reader import FormatError, Limits, Reader, varint
 
 __all__ = ["read_denoise", "read_labels", "read_picture", "write_denoise", "write_labels", "write_picture"]

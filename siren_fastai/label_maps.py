@@ -1,11 +1,14 @@
-"""Entropy coding of label maps: each cell by what its neighbours made of the cells before it.
+"""Label maps as bytes: each cell is entropy-coded with the counts of earlier cells that had the same neighbours.
 
-Counts are float64 sums in one order, and go to constriction's range coder as they are: every machine codes alike.
+`.sirn` files hold the stream of `encode_labels`; `pack_labels` adds a header, for a map on its own. Counts are float64
+sums in one order, and go to constriction's range coder as they are, so that every machine codes alike.
 """
 
 import operator
+import struct
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from siren_fastai.quantize.rangecoder import (
@@ -18,15 +21,18 @@ from siren_fastai.quantize.rangecoder import (
     to_words,
 )
 
-__all__ = ["MAX_LABELS", "decode_labels", "encode_labels"]
+__all__ = ["MAX_LABELS", "decode_labels", "encode_labels", "pack_labels", "unpack_labels"]
 
 MAX_LABELS = 256
+MAX_SIDE = (1 << 16) - 1
+HEADER = struct.Struct("<4sHHB")  # magic, height, width, k - 1
+MAGIC = b"SLM2"
 CONFIDENCE = 8.0  # the sum of a new context's counts
 NEIGHBOUR, STEP, CEILING = 8.0, 2.0, 1024.0  # for the neighbours' own labels at first; for each cell; at which to halve
 
 
 def encode_labels(labels: Tensor | np.ndarray, k: int) -> bytes:
-    """A label map as a stream of little-endian 32-bit words: each cell by what its neighbours made of cells before it.
+    """A label map as a stream of little-endian 32-bit words.
 
     A cell's context are the labels to its left, above, and above to the left and right; `_LabelCounts` says how counts
     become weights. k = 1 takes no bytes.
@@ -74,6 +80,41 @@ def decode_labels(data: bytes, shape: tuple[int, int], k: int) -> np.ndarray:
         encoder.encode(row, family, weights)
     check_same(data, encoder)
     return labels
+
+
+def pack_labels(
+    labels: Tensor | np.ndarray,  # (h, w) integers in [0, k), sides up to 65535
+    k: int,  # number of labels, from 1 to 256
+) -> bytes:
+    """A label map on its own as bytes: a header of 9 bytes, then the stream of `encode_labels`.
+
+    Raises: TypeError for labels that aren't integers; ValueError for another shape or labels outside [0, k).
+    """
+    data = encode_labels(labels, k)
+    if max(labels.shape) > MAX_SIDE:
+        raise ValueError(f"`labels` must have sides up to {MAX_SIDE}, got {tuple(labels.shape)}")
+    return HEADER.pack(MAGIC, *labels.shape, k - 1) + data
+
+
+def unpack_labels(
+    data: bytes,
+    max_pixels: int = 1 << 20,  # a map of more is refused: decoding takes some microseconds per pixel
+) -> Tensor:  # (h, w) int64
+    """The label map in `pack_labels`'s bytes.
+
+    Raises: ValueError for bytes that are foreign, truncated, too long, corrupted, or of more than `max_pixels` pixels.
+    """
+    if len(data) < HEADER.size or data[:4] != MAGIC:
+        raise ValueError(
+            f"expected a label map ({MAGIC!r} and a header), got {len(data)} bytes that start with {bytes(data[:4])!r}"
+        )
+    _, height, width, below_k = HEADER.unpack_from(data)
+    if not 1 <= height * width <= max_pixels:
+        raise ValueError(
+            f"label map of {height}x{width} pixels: expected 1 to {max_pixels}; raise `max_pixels` if you trust it"
+        )
+    labels = decode_labels(data[HEADER.size :], (height, width), below_k + 1)
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _neighbours(current: list[int], above: list[int], column: int) -> tuple[int, int, int, int]:

@@ -48,7 +48,7 @@ def _smoothing(height: int, width: int, channels: int, method: str, strength: fl
         padded = math.prod(side + 1 if n == 2 else n for n in (height, width)) * channels
         return padded * (100 + MEDIAN_WINDOW * side**2)
     if method == "bilateral":
-        return pixels * (1500 if channels == 3 else 1000 * channels)
+        return pixels * (2500 if channels == 3 else 1500 * channels)
     if method == "tv":
         return values * TV_VALUE + channels * TV_CHANNEL
     padded = (height + NLM_BORDER) * (width + NLM_BORDER)

@@ -1,4 +1,4 @@
-"""What the classics make of a picture, by Pillow: JPEG, WebP and AVIF, as bytes, as points for a comparison.
+"""JPEG, WebP and AVIF files of an image, by Pillow, as bytes and as points for a comparison.
 
 JPEG with optimised Huffman tables, WebP with method 6, its smallest, AVIF with speed 6, Pillow's default. Chroma is
 subsampled as the encoders do by default, 4:2:0. No metadata.
@@ -35,7 +35,7 @@ def encode_classic(image: np.ndarray | Tensor, codec: str, quality: int) -> byte
 
     Shapes: (h, w), (h, w, 1) or (h, w, 3), uint8, or floats in [0, 1], which are rounded first. 0 <= `quality` <= 100.
     Raises: ValueError for another shape, an unknown codec, one that this Pillow lacks, a quality out of range, or a
-    picture that the format has no room for (sides above 65535 in JPEG, 16383 in WebP); TypeError for other numbers.
+    image that is too large for the format (sides above 65535 in JPEG, 16383 in WebP); TypeError for other numbers.
     """
     _check_codec(codec)
     if not 0 <= quality <= 100:

@@ -112,7 +112,7 @@ def _by_size(labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def _pixels(image: Tensor | np.ndarray) -> np.ndarray:
-    """The picture as rows of finite floats."""
+    """The image as rows of finite floats."""
     array = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
     check_image(array)
     array = array.reshape(-1, array.shape[2]).astype(np.float32)

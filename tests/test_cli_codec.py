@@ -317,7 +317,7 @@ def test_rd_refuses_what_it_cannot_sweep(folder, tmp_path, untrained, refused):
     (tmp_path / "empty").mkdir()
     assert "there are no images in" in refused("rd", tmp_path / "empty", "--bpp", "1", *output)
     picture_file(folder / "a.bmp", 24, 32)
-    assert "'a' is there twice" in refused("rd", folder, "--bpp", "1", *output)
+    assert "two images are both named 'a'" in refused("rd", folder, "--bpp", "1", *output)
     (folder / "z.png").write_text("no picture")
     assert "z.png: not an image that Pillow can read" in refused("rd", folder, "--bpp", "1", *output)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -12,11 +12,15 @@ from sirn_files import encoded
 from siren_fastai.classics import QUALITIES, pillow_points
 from siren_fastai.compare import sweep as rd
 from siren_fastai.compare.curves import COLUMNS, OURS, bits_at_psnr, rd_figure, savings, summary
-from siren_fastai.compare.sweep import points, sweep
+from siren_fastai.compare.sweep import points
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.quality import psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.format import write
+
+
+def sweep(*args, **options):
+    return pd.DataFrame(points(*args, **options), columns=list(COLUMNS))
 
 
 @pytest.fixture
@@ -93,8 +97,8 @@ def test_pictures_below_the_window_of_ssim_have_none(tmp_path, untrained):
 @pytest.mark.parametrize(
     "paths, rates, codecs, message",
     [
-        ([], [1], (), "at least one picture"),
-        (["x/a.png", "y/a.jpg"], [1], (), "'a' is there twice"),
+        ([], [1], (), "at least one image"),
+        (["x/a.png", "y/a.jpg"], [1], (), "two images are both named 'a'; rename one"),
         (["a.png"], [0], (), "above 0, got 0"),
         (["a.png"], [float("nan")], (), "above 0, got nan"),
         (["a.png"], [1], ("gif",), "among jpeg.*got 'gif'"),

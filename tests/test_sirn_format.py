@@ -190,7 +190,7 @@ def test_tensors_that_cannot_be_stored_are_refused(changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"height": 0}, "sizes must be whole and above 0"),
+        ({"height": 0}, "sizes must be integers above 0"),
         ({"grid": "center"}, "`grid` one of"),
         ({"omega_0": 0.0}, "omega_0 must be from"),
         ({"mean": (0.1, 0.2)}, "`mean` must be 3 finite numbers"),
@@ -199,7 +199,7 @@ def test_tensors_that_cannot_be_stored_are_refused(changes, message):
         ({"channels": 1}, "networks must go from 2 inputs to 1 channels, got"),
         ({"labels": labels(k=3)}, "networks must go from 5 inputs"),
         ({"labels": labels(k=3, use="network")}, "`networks` must be 3, got 1"),
-        ({"labels": labels((10, 5), k=1)}, "`labels` must not be larger than the picture"),
+        ({"labels": labels((10, 5), k=1)}, "`labels` must not be larger than the image"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(changes, message):

@@ -178,7 +178,7 @@ def test_the_smallest_file_is_readable():
         ([(1, PICTURE), (4, b"\x01\x06\x80\x3e\x1f" + NAN)], "decay must be above 0 and below 1, got nan"),
         ([(1, PICTURE), (4, b"\x01\x00" + b"\x00\x7c" * 6)], "half-precision values must be finite"),
         ([(1, PICTURE), (4, b"\x01\x00" + bytes(4))], "needs 12 bytes, but 4 are left"),
-        ([(1, PICTURE), (4, LINEAR), (5, bytes(4))], "stream of 4 bytes is cut off, too long, or corrupted"),
+        ([(1, PICTURE), (4, LINEAR), (5, bytes(4))], "stream of 4 bytes is truncated, too long, or corrupted"),
         ([(1, PICTURE), (4, LINEAR), (5, bytes(3))], "whole words of 4 bytes, got 3"),
         ([(1, PICTURE), (2, b"\x03\x01"), (4, LINEAR)], "labels' flags cannot be 0x03"),
         ([(1, PICTURE), (2, b"\x01" + varint(300)), (4, LINEAR)], "number of labels must be from 1 to 256, got 300"),

@@ -1,4 +1,4 @@
-"""Clusters for the codec: label maps of cells, and the assignment of cells to the network that errs least."""
+"""Clusters for the codec: label maps of cells, and the assignment of cells to the network with the smallest error."""
 
 import math
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ __all__ = ["Clusters", "cell_labels", "reassign_"]
 
 @dataclass(frozen=True)
 class Clusters:
-    """How the codec clusters a picture: `k` clusters of square cells of `cell` pixels.
+    """How the codec clusters an image: `k` clusters of square cells of `cell` pixels.
 
     by: "color" is k-means on the cells' mean colours; "error" starts from it and then gives each cell, in turn with
-        further training, to the network that errs least there (hard EM); it needs use="network".
+        further training, to the network with the smallest error there (hard EM); it needs use="network".
     use: "feature" feeds the label, one-hot, to one network; "network" has one network per cluster.
     """
 
@@ -39,14 +39,14 @@ class Clusters:
             raise ValueError("clusters by 'error' belong to networks: use='network'")
 
 
-def cell_labels(picture: Tensor, clusters: Clusters, seed: int = 0) -> Tensor:
+def cell_labels(image: Tensor, clusters: Clusters, seed: int = 0) -> Tensor:
     """k-means labels of the cells' mean colours.
 
     Shapes: (h, w, c) -> (ceil(h / cell), ceil(w / cell)) int64 on the CPU.
     Raises: ValueError for fewer distinct cells than clusters.
     """
-    size = [math.ceil(n / clusters.cell) for n in picture.shape[:2]]
-    return kmeans_labels(resize_image(picture.cpu(), tuple(size)), clusters.k, seed=seed)
+    size = [math.ceil(n / clusters.cell) for n in image.shape[:2]]
+    return kmeans_labels(resize_image(image.cpu(), tuple(size)), clusters.k, seed=seed)
 
 
 @torch.no_grad()

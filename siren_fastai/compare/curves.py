@@ -1,6 +1,6 @@
-"""Points of a rate-distortion sweep summed up: means over pictures, bits at equal PSNR, the figure.
+"""Summaries of a rate-distortion sweep: means over images, bits at equal PSNR, the figure.
 
-A mean over pictures is the mean of their own PSNRs at one setting, against the mean of their bits per pixel.
+A mean over images is the mean of their own PSNRs at one setting, against the mean of their bits per pixel.
 """
 
 import numpy as np
@@ -17,10 +17,10 @@ COLORS = {OURS: "tab:red", "jpeg": "tab:blue", "webp": "tab:green", "avif": "tab
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the pictures at each codec and setting, of `table` as `sweep` returns it, and how many `pictures`.
+    """Means over the images at each codec and setting of a table of `points`, and how many `pictures` they are.
 
-    In the order of the table's codecs, by rising setting. A sweep that was broken off, or a rate that some picture is
-    too small for, has fewer pictures in that row: means of different pictures do not compare.
+    In the order of the table's codecs, by rising setting. A row has fewer images if the sweep was
+    interrupted, or if some image is too small for the rate: means of different images can't be compared.
     """
     grouped = table.groupby(["codec", "setting"], sort=False)
     means = grouped[MEANS].mean()
@@ -33,7 +33,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _whole(means: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a summary that are means over all pictures."""
+    """The rows of a summary that are means over all images."""
     return means[means["pictures"] == means["pictures"].max()]
 
 
@@ -51,7 +51,7 @@ def bits_at_psnr(means: pd.DataFrame, codec: str, level: float) -> float:
 
 
 def savings(means: pd.DataFrame) -> pd.DataFrame:
-    """Our mean points beside the classics at equal PSNR: for each, its bits per pixel, and our bits less theirs in %.
+    """Our mean points against the classics at equal PSNR: for each, its bits per pixel, and our bits less theirs in %.
 
     Negative is fewer bits than the classic; NaN where its points do not reach our PSNR. `means` is a `summary`.
     """
@@ -64,7 +64,7 @@ def savings(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def rd_figure(table: pd.DataFrame, title: str | None = None) -> Figure:
-    """Mean PSNR over mean bits per pixel (logarithmic), a curve for each codec; thin lines are the single pictures."""
+    """Mean PSNR over mean bits per pixel (logarithmic), a curve for each codec; thin lines are single images."""
     figure = Figure(figsize=(7.5, 5.2), layout="constrained")
     axes, means = figure.subplots(), _whole(summary(table))
     axes.set_xscale("log")

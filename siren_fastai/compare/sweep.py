@@ -1,7 +1,7 @@
-"""Rate-distortion sweeps: the same pictures as our files at several rates, and as JPEG, WebP and AVIF.
+"""Rate-distortion sweeps: the same images as our files at several rates, and as JPEG, WebP and AVIF.
 
 Every point comes from real bytes: the size is that of the whole file, and the pixels are those that the file decodes
-to, in 8 bits. PSNR is over R, G and B together, each picture's own. `compare.curves` sums the points up and draws them.
+to, in 8 bits. PSNR is over R, G and B together, per image. `compare.curves` summarises the points and draws them.
 """
 
 import time
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -22,12 +21,7 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.reader import TRUSTED
 
-__all__ = ["points", "sweep"]
-
-
-def sweep(paths: Sequence[str | Path], rates: Sequence[float], **options) -> pd.DataFrame:
-    """The table of `points`, with the columns `COLUMNS`; the arguments are those of `points`."""
-    return pd.DataFrame(list(points(paths, rates, **options)), columns=list(COLUMNS))
+__all__ = ["points"]
 
 
 def points(
@@ -39,14 +33,14 @@ def points(
     say: Callable[[str], None] | None = None,
     **options,
 ) -> Iterator[dict]:
-    """One row (a dict with the keys `COLUMNS`) after the other: the classics of all pictures, then rate by rate ours.
+    """One row (a dict with the keys `COLUMNS`) after the other: the classics of all images, then rate by rate ours.
 
     `rates`: bits per pixel of our files, the `setting` of their rows; a classic's `setting` is its quality, from
     `QUALITIES`. `codecs`: the classics; None all that Pillow has, () none. `mode`: that of `load_image`.
     `folder`: our files are kept there, `<picture>_<rate>bpp.sirn`; None keeps none. `options` go to `compress`, such
-    as `steps` and `seed`. A rate that a picture is too small for is told to `say` and left out.
-    SSIM is NaN for pictures below 7x7 pixels. Encode and decode seconds are wall-clock, in this process.
-    Raises: ValueError at the first row for no pictures, two of one name, a rate that is not above 0, an unknown codec;
+    as `steps` and `seed`. A rate that an image is too small for is reported to `say` and left out.
+    SSIM is NaN for images below 7x7 pixels. Encode and decode seconds are wall-clock, in this process.
+    Raises: ValueError at the first row for no images, two of one name, a rate that is not above 0, an unknown codec;
     KeyboardInterrupt for a Ctrl-C, also one after which `compress` returns what it has.
     """
     paths, codecs = [Path(path) for path in paths], available_codecs() if codecs is None else tuple(codecs)
@@ -69,11 +63,11 @@ def points(
 
 def _check(paths: list[Path], rates: Sequence[float], codecs: tuple[str, ...]) -> None:
     if not paths:
-        raise ValueError("`paths` must name at least one picture")
+        raise ValueError("`paths` must name at least one image")
     stems = [path.stem for path in paths]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
-        raise ValueError(f"`paths` must have names of their own, {twice!r} is there twice: rename one")
+        raise ValueError(f"two images are both named {twice!r}; rename one")
     for rate in rates:
         if not 0 < rate < float("inf"):
             raise ValueError(f"`rates` must be bits per pixel above 0, got {rate!r}")

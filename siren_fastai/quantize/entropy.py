@@ -1,9 +1,9 @@
 """Entropy coding of quantised weights: how often each symbol is expected, and the stream that they make.
 
-Every table of frequencies is made here of whole numbers: constriction's `Categorical(perfect=False)` multiplies them by
+Every table of frequencies is made here of integers: constriction's `Categorical(perfect=False)` multiplies them by
 1, adds them up and gives each symbol one more (its source: cumulative float * scale, truncated, plus the index; the
-scale is 2**24 minus the number of symbols, over the sum). All of that is exact, so that every machine codes alike.
-A symbol of frequency f takes 24 - log2(f) bits.
+scale is 2**24 minus the number of symbols, over the sum). All of that is exact, so every machine codes
+alike. A symbol of frequency f takes 24 - log2(f) bits.
 """
 
 import operator
@@ -37,7 +37,7 @@ class SymbolModel:
     """How often each symbol from -limit to limit is expected.
 
     In proportion to (1 - decay)**|i| ("laplace") or (1 - decay)**(i * i) ("gauss"), by float64 multiplications alone.
-    Raises: ValueError for another family, a `decay` that is no bfloat16 value in (0, 1), or a `limit` not in 0..511.
+    Raises: ValueError for another family, a `decay` that isn't a bfloat16 value in (0, 1), or a `limit` not in 0..511.
     """
 
     family: str
@@ -53,7 +53,7 @@ class SymbolModel:
             raise ValueError(f"`limit` must be from 0 to {MAX_LIMIT}, got {self.limit!r}")
 
     def frequencies(self) -> np.ndarray:
-        """Of the symbols -limit..limit: whole numbers of at least 1 that sum to 2**24. Shapes: (2 * limit + 1,)."""
+        """The frequencies of -limit..limit: integers of at least 1 that sum to 2**24. Shapes: (2 * limit + 1,)."""
         return _frequencies(self.family, self.decay, self.limit)
 
 

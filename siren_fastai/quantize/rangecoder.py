@@ -31,14 +31,14 @@ def to_bytes(encoder: RangeEncoder) -> bytes:
 def to_words(data: bytes) -> np.ndarray:
     """The words that a `RangeDecoder` reads. Raises: ValueError for bytes that are not whole words."""
     if len(data) % 4:
-        raise ValueError(f"an entropy-coded stream has whole words of 4 bytes, got {len(data)} bytes: it is cut off")
+        raise ValueError(f"an entropy-coded stream has whole words of 4 bytes, got {len(data)} bytes: it is truncated")
     return np.frombuffer(data, dtype="<u4").astype(np.uint32)
 
 
 def check_same(data: bytes, encoder: RangeEncoder) -> None:
     """Raise ValueError unless `encoder`, given what was decoded, makes `data` again.
 
-    A range decoder reads on past its end, and need not read to it: only the same bytes anew are proof.
+    A range decoder may stop before the end of its data or read past it: only encoding again proves the data.
     """
     if to_bytes(encoder) != bytes(data):
-        raise ValueError(f"the entropy-coded stream of {len(data)} bytes is cut off, too long, or corrupted")
+        raise ValueError(f"the entropy-coded stream of {len(data)} bytes is truncated, too long, or corrupted")

@@ -1,4 +1,4 @@
-"""What a `.sirn` file says, as plain data: the picture's grid, networks of coded tensors, labels, a denoiser.
+"""What a `.sirn` file says, as plain data: the image's grid, networks of coded tensors, labels, a denoiser.
 
 `format.write` turns it into bytes and `format.read` back; `decode.models_of` makes networks of it.
 """
@@ -108,7 +108,7 @@ class Network:
 
 @dataclass
 class Labels:
-    """A map of clusters, of the picture's size or smaller, laid over it: a position belongs to the cell that holds it.
+    """A map of clusters, of the image's size or smaller, laid over it: a position belongs to the cell that holds it.
 
     use "network": cluster i is drawn by network i. "feature": the label, one-hot, are k more inputs. "scalar":
     label / (k - 1) is one more input. One cluster (k = 1) gives no input.
@@ -150,7 +150,7 @@ class Denoise:
 
 @dataclass
 class Encoded:
-    """A whole picture. Real numbers are rounded to float32, as they are stored.
+    """A whole image. Real numbers are rounded to float32, as they are stored.
 
     networks: one, or one per cluster when `labels.use` is "network".
     mean: the colour that is added to the networks' values, or None.
@@ -171,7 +171,7 @@ class Encoded:
     def __post_init__(self):
         sizes = (self.height, self.width, self.channels)
         if any(type(n) is not int or n < 1 for n in sizes) or self.grid not in GRIDS:
-            raise ValueError(f"sizes must be whole and above 0 and `grid` one of {GRIDS}, got {sizes}, {self.grid!r}")
+            raise ValueError(f"sizes must be integers above 0 and `grid` one of {GRIDS}, got {sizes}, {self.grid!r}")
         self.omega_0, self.hidden_omega_0 = check_omega(self.omega_0), check_omega(self.hidden_omega_0)
         if self.mean is not None:
             self.mean = tuple(float(np.float32(x)) for x in self.mean)
@@ -182,7 +182,7 @@ class Encoded:
         if len(self.networks) != wanted:
             raise ValueError(f"`networks` must be {wanted}, got {len(self.networks)}")
         if labels and not (labels.map.shape[0] <= self.height and labels.map.shape[1] <= self.width):
-            raise ValueError(f"`labels` must not be larger than the picture, got {labels.map.shape}")
+            raise ValueError(f"`labels` must not be larger than the image, got {labels.map.shape}")
         inputs = 2 + (Labels.features(labels.k, labels.use) if labels else 0)
         ends = {(network.dims[0], network.dims[-1]) for network in self.networks}
         if ends != {(inputs, self.channels)}:

@@ -23,7 +23,7 @@ __all__ = ["decode", "decompress", "models_of", "read_file"]
 
 
 def decompress(data: bytes | str | os.PathLike, limits: Limits | None = None) -> Tensor:
-    """The picture in a file, given as its bytes or its path.
+    """The image in a file, given as its bytes or its path.
 
     Shapes: (h, w, c) float32 in [0, 1].
     Raises: FormatError, a ValueError, for what `read` refuses; OSError for a path that cannot be opened.
@@ -43,7 +43,7 @@ def read_file(data: bytes | str | os.PathLike, limits: Limits | None = None) -> 
 
 
 def decode(encoded: Encoded) -> Tensor:
-    """The picture that `encoded` stands for. Shapes: (h, w, c) float32 in [0, 1]."""
+    """The image that `encoded` describes. Shapes: (h, w, c) float32 in [0, 1]."""
     widest = max(max(network.dims) for network in encoded.networks)
     size = (encoded.height, encoded.width)
     image = render(models_of(encoded), size, grid=encoded.grid, clamp=None, chunk=chunk_for(widest))
@@ -54,7 +54,7 @@ def decode(encoded: Encoded) -> Tensor:
 
 
 def models_of(encoded: Encoded) -> nn.Module:
-    """The network of the whole picture, which `render` samples at any size; mean colour and denoiser are not in it.
+    """The network of the whole image, which `render` samples at any size; mean colour and denoiser aren't in it.
 
     Shapes: (n, 2) coordinates in [-1, 1] -> (n, channels).
     """

@@ -1,4 +1,4 @@
-"""Smoothing a picture after it was decoded, by scikit-image. Never applied unless a file or a caller asks for it.
+"""Smoothing an image after it was decoded, by scikit-image. Never applied unless a file or a caller asks for it.
 
 Sources: Tomasi and Manduchi 1998 (bilateral); Chambolle 2004, J. Math. Imaging Vis. 20 (tv); Buades, Coll and Morel
 2005 (nlm, the fast variant of Darbon et al. 2008).
@@ -22,7 +22,7 @@ WEAKEST = float(np.float32(1e-4))  # files store float32, which is below 1e-4
 
 
 def denoise(image: Tensor, method: str, strength: float) -> Tensor:
-    """The picture, smoothed. The same input gives the same output.
+    """The image, smoothed. The same input gives the same output.
 
     method and strength:
         "median"     of the square of 2r + 1 pixels, per channel, mirrored at the border; r = strength, rounded, >= 1

@@ -62,8 +62,8 @@ def write(encoded: Encoded) -> bytes:
 def read(data: bytes, limits: Limits | None = None) -> Encoded:
     """What the bytes of a file say.
 
-    Raises: FormatError, a ValueError, for bytes that are foreign, of another version, cut off, damaged, impossible, or
-    that ask for more than `limits` (default: `Limits()`).
+    Raises: FormatError, a ValueError, for bytes that are foreign, of another version, truncated, damaged, impossible,
+    or that ask for more than `limits` (default: `Limits()`).
     """
     data, limits = bytes(data), limits or Limits()
     sections = _sections(data, limits)
@@ -101,7 +101,7 @@ def _sections(data: bytes, limits: Limits) -> dict[int, tuple[int, Reader]]:
     if data[:4] != MAGIC:
         raise FormatError(f"byte 0: expected a .sirn file, which begins with {MAGIC!r}, got {data[:4]!r}")
     if len(data) < len(MAGIC) + 1 + CRC_BYTES:
-        raise FormatError(f"byte {len(data)}: the file is cut off")
+        raise FormatError(f"byte {len(data)}: the file is truncated")
     if data[4] != VERSION:
         raise FormatError(f"byte 4: file version {data[4]}, this library reads {VERSION}")
     if len(data) > limits.size:

@@ -16,7 +16,7 @@ from siren_fastai.sirn.reader import Limits, Reader, varint
 
 __all__ = ["Head", "read_networks", "write_networks"]
 
-BY_ROW, SAME_MODEL, KNOWN = 16, 32, 63  # flags beside the bits of a tensor's first byte
+BY_ROW, SAME_MODEL, KNOWN = 16, 32, 63  # flags next to the bits of a tensor's first byte
 CONSTANT = SymbolModel(FAMILIES[0], 0.5, 0)  # of a tensor of zeros
 
 

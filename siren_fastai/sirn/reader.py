@@ -12,7 +12,7 @@ VARINT_BYTES = 5  # no number of the format needs more than 35 bits
 
 
 class FormatError(ValueError):
-    """Bytes that are no `.sirn` file, or a damaged or refused one."""
+    """Bytes that aren't a `.sirn` file, or a damaged or refused one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Reader:
 
 
 def varint(value: int) -> bytes:
-    """A whole number of 0 or more as LEB128, in as few bytes as possible."""
+    """An integer of 0 or more as LEB128, in as few bytes as possible."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

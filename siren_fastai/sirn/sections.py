@@ -1,4 +1,4 @@
-"""The small sections of a `.sirn` file: the picture's grid and sizes, the labels, the denoiser."""
+"""The small sections of a `.sirn` file: the image's grid and sizes, the labels, the denoiser."""
 
 import struct
 

@@ -55,6 +55,7 @@ def check(made, image, most=None):
     assert [t.bits for t in tensors] == list(report["bits"].values())
     assert stored.networks[0].dims == report["dims"] and len(stored.networks) == report["networks"]
     assert most is None or len(made.data) <= most
+    assert report["float_error"] < 0.25, "every machine decodes the same image"
 
 
 # Bad input

@@ -17,7 +17,7 @@ from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
 from siren_fastai.names import DENOISERS
 from siren_fastai.render import render
-from siren_fastai.sirn.decode import decode, decompress, models_of, read_file
+from siren_fastai.sirn.decode import decode, decompress, float_error, models_of, read_file
 from siren_fastai.sirn.denoise import denoise
 from siren_fastai.sirn.format import Encoded, FormatError, Labels, Network, write
 
@@ -37,6 +37,23 @@ def test_golden_files_mean_the_same_to_a_decoder_written_from_the_document(path)
     if noise:
         plain = denoise(torch.from_numpy(plain).float(), DENOISERS[noise[0]], noise[1]).numpy()
     np.testing.assert_allclose(decompress(path).numpy(), plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_files_look_the_same_in_float32_and_float64(path):
+    assert float_error(read_file(path)) < 0.05
+
+
+@pytest.mark.parametrize("with_labels", [None, "feature", "scalar", "network"])
+def test_the_float_error_is_about_the_difference_from_the_reference_decoder_in_float64(with_labels):
+    picture = encoded(9, 7, hidden=(16, 16), with_labels=with_labels, omega_0=3000.0, hidden_omega_0=300.0)
+    exact, _ = sirn_reference.decode(write(picture))
+    difference = 255 * np.abs(decode(picture).numpy() - exact).max()
+    assert difference > 0.001 and 0.5 < float_error(picture) / difference < 2  # float32 in another order
+
+
+def test_files_that_need_more_than_float32_are_known_by_their_float_error():
+    assert float_error(encoded(64, 64, hidden=(8, 8), omega_0=2.0**17, hidden_omega_0=2.0**17)) > 0.25
 
 
 def test_there_is_a_golden_file_for_each_kind():

@@ -10,8 +10,9 @@ from siren_fastai.codec.source import Source
 from siren_fastai.images import to_uint8
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.contents import Denoise
-from siren_fastai.sirn.decode import decompress
+from siren_fastai.sirn.decode import decode, float_error
 from siren_fastai.sirn.denoise import denoise
+from siren_fastai.sirn.format import read
 from siren_fastai.sirn.reader import TRUSTED
 
 __all__ = ["STRENGTHS", "Compressed", "best_denoiser", "measured", "with_denoiser"]
@@ -33,12 +34,14 @@ class Compressed:
 
 
 def measured(data: bytes, target: Tensor, report: dict) -> Compressed:
-    """The file decoded, and its bytes, bpp, PSNR and SSIM (of 8-bit pixels, against `target`) added to the report."""
-    image = decompress(data, TRUSTED)
+    """The file decoded; bytes, bpp, PSNR and SSIM (of 8-bit pixels, against `target`), `float_error` in the report."""
+    encoded = read(data, TRUSTED)
+    image = decode(encoded)
     shown, wanted = _levels(image), _levels(target)
     similarity = ssim(shown, wanted) if min(image.shape[:2]) >= SSIM_WINDOW else None
     size = {"bytes": len(data), "bpp": bits_per_pixel(len(data), image.shape)}
-    return Compressed(data, image, {**report, **size, "psnr": psnr(shown, wanted), "ssim": similarity})
+    quality = {"psnr": psnr(shown, wanted), "ssim": similarity, "float_error": float_error(encoded)}
+    return Compressed(data, image, {**report, **size, **quality})
 
 
 def with_denoiser(made: Compressed, source: Source, found: Quantized, asked: str | tuple[str, float]) -> Compressed:

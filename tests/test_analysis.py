@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from scipy import stats
 
-from siren_fastai import files
 from siren_fastai.analysis.benford import (
     LeadingDigits,
     benford_probabilities,
@@ -156,7 +155,7 @@ def test_a_failed_write_leaves_the_older_history_and_nothing_else(tmp_path, monk
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)  # a full disk, which a test cannot make
     with pytest.raises(OSError, match="No space left"):
         write_history(history(NOTE_ROWS[:2]), path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["history.txt"]

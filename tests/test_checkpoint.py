@@ -103,7 +103,7 @@ def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)  # a full disk, which a test cannot make
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(checkpoint(epoch=4), path)
     assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.safetensors"]

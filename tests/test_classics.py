@@ -8,7 +8,6 @@ import torch
 from cli_runs import picture_file
 from PIL import Image
 
-from siren_fastai import classics as baselines
 from siren_fastai.classics import (
     QUALITIES,
     available_codecs,
@@ -89,9 +88,9 @@ def test_other_refusals(gray):
 
 
 def test_a_pillow_without_avif_says_so(gray, monkeypatch):
-    monkeypatch.setattr(baselines.features, "check", lambda name: name != "avif")
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")  # as Pillow built without it says
     assert available_codecs() == ("jpeg", "webp")
     with pytest.raises(ValueError, match="cannot write avif; it can write jpeg, webp"):
         pillow_points(gray, "avif")
-    monkeypatch.setattr(baselines.features, "modules", {})  # an older Pillow has never heard of it
+    monkeypatch.setattr("PIL.features.modules", {})  # an older Pillow has never heard of it
     assert available_codecs() == ("jpeg",)

@@ -19,7 +19,7 @@ NOTE = "0.288646 5.396346 -0.003688\n0.214251 6.690774 0.034964\n0.199153 7.0081
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished fit with its scores; returns its folder. The picture lies beside it."""
+    """A finished fit with its scores; returns its folder. The image lies next to it."""
     root = tmp_path_factory.mktemp("fits")
     path = picture_file(root / "rgb.png", 12, 16, 3)
     assert fit(root, "--image_filepath", path, *TINY, "--evaluate", epochs=2) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learners import picture
 
@@ -143,8 +143,9 @@ def test_training_takes_the_steps_that_were_asked_for_and_a_tenth_for_each_furth
     watch = Watch()
     made = quick(bpp=12, steps=steps, weights=weights, cbs=[watch])
     further = max(1, round(steps / 10))
-    assert made.report["steps"] == watch.batches and watch.batches in (steps, steps + further, steps + 2 * further)
-    assert weights == "quantized" or watch.batches == steps
+    rounds = 0 if weights == "float16" else 2  # float16 weights need no further round of training
+    allowed = [steps + n * further for n in range(rounds + 1)]
+    assert made.report["steps"] == watch.batches and watch.batches in allowed
 
 
 def test_quality_is_bits_per_pixel_or_the_smallest_file():
@@ -343,6 +344,7 @@ HELPERS = st.fixed_dictionaries(
 )
 
 
+@example(20, 20, 3, 24.0, {"mean": True, "denoise": ("tv", 0.02), "clusters": Clusters(2, cell=3)})
 @given(st.integers(8, 20), st.integers(8, 20), st.sampled_from([1, 3]), st.sampled_from([20.0, 24.0]), HELPERS)
 @settings(max_examples=8)
 def test_any_small_picture_comes_back_within_its_bytes(height, width, channels, bpp, helpers):

@@ -30,7 +30,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """`compress` without training: a valid file, wider for more bits; below 1 bit per pixel it is refused."""
+    """`compress` without training, for time: a valid file, wider for more bits; below 1 bit per pixel it is refused."""
     calls = []
 
     def compress(image, *, bpp, **options):

@@ -55,7 +55,9 @@ def test_coordinates_belong_to_their_values():
     values = signal(6, 4, 2)
     dls = PixelDataLoaders.from_array(values, bs=5)
     expected = {tuple(c): v for c, v in zip(grid_coords((6, 4)).tolist(), values.reshape(-1, 2), strict=True)}
-    for coords, got in dls.train:
+    batches = list(dls.train)
+    assert sum(len(got) for _, got in batches) == 24
+    for coords, got in batches:
         for c, v in zip(coords.tolist(), got.numpy(), strict=True):
             assert (expected[tuple(c)] == v).all()
 

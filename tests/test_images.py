@@ -259,7 +259,7 @@ def test_nan_has_no_8_bit_level():
 @pytest.mark.parametrize("size", [0, -3, (4, 0), (1, 2, 3), (8,), True, 2.5, (4, 4.0), "8"])
 def test_bad_sizes_are_refused_before_the_file_is_opened(size):
     with pytest.raises(ValueError, match="`size` must be an int"):
-        load_image("there is no such file.png", size=size)
+        load_image("missing.png", size=size)
 
 
 def test_modes_are_checked():

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -284,8 +286,11 @@ def test_mixed_is_a_sine_layer_and_then_tanh():
 )
 def test_nerf_octaves_follow_the_nyquist_rule(sidelength, n):
     assert nerf_frequencies(sidelength) == n
-    if isinstance(sidelength, int) and sidelength >= 4:
-        assert n == math.floor(math.log2(sidelength / 4))
+
+
+@given(st.integers(4, 1 << 20))
+def test_nerf_octaves_are_the_papers_formula(sidelength):
+    assert nerf_frequencies(sidelength) == math.floor(math.log2(sidelength / 4))
 
 
 def test_positional_encoding_holds_the_coordinates_and_each_octave():

@@ -109,7 +109,7 @@ def test_a_failing_measure_leaves_the_weights():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_what_is_stored_beside_the_symbols_is_counted():
+def test_what_is_stored_next_to_the_symbols_is_counted():
     assert side_bits(127) == 16 + 16 + 1 + 8 and side_bits(128) == 16 + 16 + 1 + 16
 
 

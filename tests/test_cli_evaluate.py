@@ -193,7 +193,7 @@ def test_analyze_refuses_what_is_no_history_or_no_raw_picture(run, tmp_path, cap
         ([str(tmp_path / "bad.txt")], "bad.txt, line 1: expected numbers"),
         ([str(gray)], "gray.png: not a text file"),
         ([history, *target], "give both --ground_truth and --prediction"),
-        ([history, *target, "--prediction", screenshot], "the pictures must have one shape"),
+        ([history, *target, "--prediction", screenshot], "the images must have one shape"),
         ([history, "--ground_truth", screenshot, "--prediction", screenshot], "alpha"),
         ([history, *target, "--prediction", "none.png"], "there is no image none.png"),
         ([history, *target, "--prediction", str(tmp_path / "no.png")], "is not an image that can be read"),

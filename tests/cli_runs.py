@@ -1,9 +1,12 @@
-"""Running the command line in tests: small fits in this process."""
+"""Running the command line in tests: small fits in this process, and what two fits have in common."""
 
 import numpy as np
+import torch
 from PIL import Image
 
+from siren_fastai.analysis.history import read_history
 from siren_fastai.cli.main import main
+from siren_fastai.fits.checkpoint import load_checkpoint
 
 TINY = ["--hidden_features", "8", "--hidden_layers", "1"]
 
@@ -31,3 +34,21 @@ def levels_of(path):
     """The raw 8-bit levels of a file."""
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+def weights(folder):
+    """The state dict that a fit ended with."""
+    return load_checkpoint(folder / "checkpoints" / "model_final.safetensors").model.state_dict()
+
+
+def same(a, b):
+    """Whether two state dicts are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check_same_fit(folder, other):
+    """Two fits went the same way, but for the last bits of matrix products, which no test may depend on."""
+    for ours, theirs in zip(weights(folder).values(), weights(other).values(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+    histories = [read_history(path / "history.txt").to_numpy() for path in (folder, other)]
+    np.testing.assert_allclose(*histories, rtol=1e-4)

@@ -88,6 +88,7 @@ def test_files_say_what_they_are_for_and_use_no_star_imports(path):
     assert not any(alias.name == "*" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names)
 
 
+@pytest.mark.slow
 def test_the_core_layer_needs_no_fastai_and_nothing_needs_torchvision():
     files = [p.relative_to(ROOT.parent).with_suffix("") for p in FILES if LEVEL[unit(p)] == 0 and p.stem != "__init__"]
     core = [".".join(file.parts) for file in files]

@@ -26,6 +26,8 @@ from siren_fastai.models.siren import siren_model
 from siren_fastai.names import MODEL_KINDS
 from siren_fastai.render import render
 
+pytestmark = pytest.mark.numerics
+
 SMALL = dict(hidden_features=8, hidden_layers=1, sidelength=[9, 8])
 
 

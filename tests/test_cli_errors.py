@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from cli_runs import TINY, fit, picture_file
+from cli_runs import TINY, check_same_fit, fit, picture_file
 from PIL import Image
 
 from siren_fastai.analysis.history import read_history
@@ -81,12 +81,14 @@ def thirty_megapixels(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_thirty_megapixels_are_fitted_small(thirty_megapixels, tmp_path):
     assert fit(tmp_path, *TINY, "--image_filepath", thirty_megapixels, "--sidelength", "10", epochs=1) == 0
     with Image.open(tmp_path / "run" / "predicted_image.png") as picture:
         assert picture.size == (12, 10)
 
 
+@pytest.mark.slow
 def test_thirty_megapixels_at_once_are_refused_where_memory_is_short(refused, thirty_megapixels, monkeypatch):
     monkeypatch.setattr(image, "available_memory", lambda device: 8 * 2**30)  # whatever this machine has
     error = refused("--preset", "official", "--image_filepath", thirty_megapixels, "--hidden_features", 256)
@@ -188,6 +190,7 @@ def test_a_folder_without_write_permission(tmp_path, gray, capsys, monkeypatch):
 # --- while it runs
 
 
+@pytest.mark.numerics
 def test_a_full_disk_ends_the_fit_and_what_was_written_can_be_resumed(tmp_path, gray, capsys, monkeypatch):
     arguments = [*TINY, "--image_filepath", gray, "--epochs_til_ckpt", "2"]
     assert fit(tmp_path, *arguments, name="whole", epochs=6) == 0
@@ -206,7 +209,7 @@ def test_a_full_disk_ends_the_fit_and_what_was_written_can_be_resumed(tmp_path, 
     current = load_checkpoint(tmp_path / "run" / "checkpoints" / "model_current.safetensors")
     assert current.epoch == 2 and not list((tmp_path / "run").rglob(".*"))
     assert fit(tmp_path, "--resume", epochs=None) == 0
-    assert (tmp_path / "run" / "history.txt").read_text() == (tmp_path / "whole" / "history.txt").read_text()
+    check_same_fit(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("bs", [50, 1000])

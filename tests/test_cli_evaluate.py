@@ -36,6 +36,8 @@ def last_error(capsys, command):
     return error
 
 
+@pytest.mark.numerics
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_pixels_and_scores_of_the_fits_end(run, tmp_path):
     command = [sys.executable, "-m", "siren_fastai.cli", "evaluate", final(run), "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

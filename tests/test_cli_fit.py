@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from cli_runs import TINY, fit, levels_of, picture_file
+from cli_runs import TINY, check_same_fit, fit, levels_of, picture_file, same, weights
 from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 from skimage.metrics import structural_similarity
@@ -42,14 +42,6 @@ def rgb(tmp_path):
 
 def final(root, name="run", which="final"):
     return load_checkpoint(root / name / "checkpoints" / f"model_{which}.safetensors")
-
-
-def weights(root, name="run", which="final"):
-    return final(root, name, which).model.state_dict()
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 # --- the note's run
@@ -164,6 +156,7 @@ def test_colors(tmp_path, gray, color, channels):
     assert final(tmp_path).model.config["n_out"] == channels
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("n_out", [1, 3])
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_model_type_trains_evaluates_and_reloads(tmp_path, kind, n_out, gray, rgb, monkeypatch):
@@ -189,6 +182,7 @@ def test_optimisers_and_initialisations(tmp_path, gray, arguments):
     assert read_history(tmp_path / "run" / "history.txt").shape == (2, 4)
 
 
+@pytest.mark.numerics
 def test_the_fast_preset_is_the_librarys_own_fit(tmp_path, gray):
     """One batch holds all 256 pixels, so there is no order of batches in which the two could differ."""
     assert fit(tmp_path, "--image_filepath", gray, "--seed", "3", epochs=3) == 0
@@ -197,19 +191,20 @@ def test_the_fast_preset_is_the_librarys_own_fit(tmp_path, gray):
     assert len(learn.dls.train) == 1
     with learn.no_bar(), learn.no_logging():
         learn.fit_fast(3)
-    for ours, theirs in zip(weights(tmp_path).values(), learn.model.state_dict().values(), strict=True):
+    for ours, theirs in zip(weights(tmp_path / "run").values(), learn.model.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
 
 
 # --- the same again, and going on
 
 
+@pytest.mark.numerics
 def test_the_same_seed_gives_the_same_history_and_another_another(tmp_path, rgb):
     arguments = ["--image_filepath", rgb, *TINY, "--bs", "50"]
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert fit(tmp_path, *arguments, "--seed", seed, name=name, epochs=3) == 0
     texts = [(tmp_path / name / "history.txt").read_text() for name in "abc"]
-    assert texts[0] == texts[1] != texts[2] and same(weights(tmp_path, "a"), weights(tmp_path, "b"))
+    assert texts[0] == texts[1] != texts[2] and same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
 class Interrupt(Callback):
@@ -246,10 +241,9 @@ CASES = [(schedule, "adam", 50) for schedule in ("one_cycle", "flat_cos", "const
 CASES += [("one_cycle", name, 50) for name in OPTIMIZER_NAMES[1:]] + [("constant", "adam", 1000)]
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("schedule, optimizer, bs", CASES)
-def test_a_fit_that_was_interrupted_goes_on_to_the_same_weights(
-    tmp_path, rgb, interrupt, capsys, schedule, optimizer, bs
-):
+def test_a_fit_that_was_interrupted_goes_on_as_if_it_was_not(tmp_path, rgb, interrupt, capsys, schedule, optimizer, bs):
     arguments = ["--image_filepath", rgb, *TINY, "--bs", bs, "--schedule", schedule, "--optimizer", optimizer]
     assert fit(tmp_path, *arguments, name="whole", epochs=6) == 0
     interrupt((3, 0 if bs > 192 else 1))
@@ -259,29 +253,29 @@ def test_a_fit_that_was_interrupted_goes_on_to_the_same_weights(
     assert len(read_history(tmp_path / "run" / "history.txt")) == 3 and final(tmp_path, which="current").epoch == 3
     interrupt.stop()
     assert fit(tmp_path, "--resume", epochs=None) == 0
-    for whole, run in zip(weights(tmp_path, "whole").values(), weights(tmp_path).values(), strict=True):
-        torch.testing.assert_close(run, whole, atol=1e-6, rtol=1e-4)  # a product's last bits may differ
-    whole, run = (read_history(tmp_path / name / "history.txt").to_numpy() for name in ("whole", "run"))
-    np.testing.assert_allclose(run, whole, rtol=1e-4)
+    check_same_fit(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.numerics
 def test_a_constant_schedule_can_be_made_longer(tmp_path, gray):
     arguments = [*OFFICIAL, *TINY, "--image_filepath", gray]
     assert fit(tmp_path, *arguments, name="whole", epochs=5) == 0
     assert fit(tmp_path, *arguments, epochs=2) == 0
     assert fit(tmp_path, "--resume", epochs=5) == 0
-    assert same(weights(tmp_path, "whole"), weights(tmp_path)) and final(tmp_path).epoch == 5
-    assert (tmp_path / "run" / "history.txt").read_text() == (tmp_path / "whole" / "history.txt").read_text()
+    assert final(tmp_path).epoch == 5
+    check_same_fit(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.numerics
 def test_a_finished_experiment_has_nothing_to_resume(tmp_path, gray, capsys):
     assert fit(tmp_path, "--image_filepath", gray, *TINY) == 0
-    before = (tmp_path / "run" / "history.txt").read_text(), weights(tmp_path)
+    before = (tmp_path / "run" / "history.txt").read_text(), weights(tmp_path / "run")
     assert fit(tmp_path, "--resume", "--evaluate", epochs=None) == 0
     assert "2 epochs are done already" in capsys.readouterr().out
-    assert (tmp_path / "run" / "history.txt").read_text() == before[0] and same(weights(tmp_path), before[1])
+    assert (tmp_path / "run" / "history.txt").read_text() == before[0] and same(weights(tmp_path / "run"), before[1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, gray):
     import signal
 
@@ -318,12 +312,13 @@ def test_ctrl_c_in_a_real_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_
 # --- starting from a checkpoint
 
 
+@pytest.mark.numerics
 def test_checkpoint_path_initialises_and_zero_epochs_only_evaluate(tmp_path, gray):
     assert fit(tmp_path, "--image_filepath", gray, *TINY, name="a") == 0
     path = tmp_path / "a" / "checkpoints" / "model_final.safetensors"
     common = ["--image_filepath", gray, "--checkpoint_path", path]
     assert fit(tmp_path, *common, "--evaluate", name="b", epochs=0) == 0
-    assert same(weights(tmp_path, "a"), weights(tmp_path, "b")) and not (tmp_path / "b" / "history.txt").exists()
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b")) and not (tmp_path / "b" / "history.txt").exists()
     np.testing.assert_array_equal(*(levels_of(tmp_path / n / "predicted_image.png") for n in "ab"))
     assert fit(tmp_path, *common, name="c", epochs=1) == 0
     row, scores = (

@@ -11,6 +11,8 @@ from siren_fastai import clusters
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
 from siren_fastai.coords import append_features, grid_coords
 
+pytestmark = pytest.mark.numerics
+
 
 def patches(height=16):
     """An image of three flat colours of 6, 9 and 1 columns, a little noise on them; and the truth."""

@@ -12,6 +12,8 @@ from siren_fastai.coords import grid_coords
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.siren import siren_model
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.mark.parametrize(
     "options, told",

@@ -16,6 +16,8 @@ from siren_fastai.images import to_uint8
 from siren_fastai.quality import psnr, ssim
 from siren_fastai.sirn.decode import decompress, read_file
 
+pytestmark = pytest.mark.numerics
+
 
 def quick(image=None, **options):
     """Few steps, and few numbers of bits to choose from: most of a small image's time is their choice."""
@@ -125,6 +127,7 @@ def test_the_smallest_possible_size_is_named_and_possible():
         quick(image, bpp=rate - 0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 24, 3), (32, 16, 1)], ids=["landscape-rgb", "portrait-gray"])
 def test_the_file_is_at_most_as_large_as_asked_and_uses_it(size):
     image = picture(*size)
@@ -168,6 +171,7 @@ def test_more_bytes_than_24_bits_per_pixel_are_not_used():
     assert quick(image, max_bytes=10**9, steps=2).data == quick(image, max_bytes=1000, steps=2).data
 
 
+@pytest.mark.slow
 def test_a_psnr_is_reached():
     made = quick(psnr=17, steps=40)
     check(made, picture(16, 24))
@@ -344,6 +348,7 @@ HELPERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @example(20, 20, 3, 24.0, {"mean": True, "denoise": ("tv", 0.02), "clusters": Clusters(2, cell=3)})
 @given(st.integers(8, 20), st.integers(8, 20), st.sampled_from([1, 3]), st.sampled_from([20.0, 24.0]), HELPERS)
 @settings(max_examples=8)

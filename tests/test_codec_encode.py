@@ -16,6 +16,8 @@ from siren_fastai.quality import psnr
 from siren_fastai.quantize.quantizers import Quantizer, round_step
 from siren_fastai.sirn.decode import decompress
 
+pytestmark = pytest.mark.numerics
+
 FEW_BITS = (2, 4, 6, 8)
 
 
@@ -56,6 +58,7 @@ def test_a_file_that_stays_too_large_is_rounded_once_more_to_its_size():
     assert gentle == [False, True, True] and len(found.data) > 0.9 * 900
 
 
+@pytest.mark.slow
 def test_a_flat_image_is_not_taken_for_a_fit_that_diverged():
     image = torch.full((16, 16, 3), 0.25)
     found, _ = encoded(n_bytes=600, steps=150, image=image)

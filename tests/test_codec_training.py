@@ -16,6 +16,8 @@ from siren_fastai.quantize.quantizers import dequantize, fit_quantizer, quantize
 from siren_fastai.quantize.rate import estimated_bits
 from siren_fastai.render import render
 
+pytestmark = pytest.mark.numerics
+
 SIZE = (16, 24)
 VALUES = torch.from_numpy(picture(*SIZE))
 TRAINER = Trainer(VALUES, "cpu", False)

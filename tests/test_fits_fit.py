@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from cli_runs import check_same_fit, levels_of, picture_file, same, weights
 from cli_runs import fit as fit_by_command
-from cli_runs import levels_of, picture_file
 from fastai.callback.core import Callback
 
 from siren_fastai.analysis.history import COLUMNS, read_history
@@ -17,6 +17,8 @@ from siren_fastai.fits.fit import FitDiverged, FitInterrupted, fit_image, prepar
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import load_image, to_uint8
+
+pytestmark = pytest.mark.numerics
 
 TINY = dict(hidden_features=8, hidden_layers=1, epochs=2, bs=50, device="cpu")
 
@@ -28,14 +30,6 @@ def rgb(tmp_path):
 
 def quietly(settings, **options):
     return fit_image(settings, say=lambda line: None, **options)
-
-
-def weights(root):
-    return load_checkpoint(root / "checkpoints" / "model_final.safetensors").model.state_dict()
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 class Interrupt(Callback):
@@ -114,10 +108,7 @@ def test_an_interrupted_fit_says_how_to_continue_and_does(tmp_path, rgb):
     assert caught.value.epoch == 3 and caught.value.folder == tmp_path / "run"
     result = quietly(FitSettings(folder=tmp_path / "run", resume=True))
     assert result.checkpoint.epoch == 6 and result.settings.epochs == 6
-    for ours, whole in zip(weights(tmp_path / "run").values(), weights(tmp_path / "whole").values(), strict=True):
-        torch.testing.assert_close(ours, whole, atol=1e-6, rtol=1e-4)  # a product's last bits may differ
-    histories = [read_history(tmp_path / name / "history.txt") for name in ("run", "whole")]
-    np.testing.assert_allclose(*histories, rtol=1e-4)
+    check_same_fit(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("convert", [lambda x: x, lambda x: x.numpy()])

@@ -12,6 +12,8 @@ from siren_fastai.classics import decode_classic, encode_classic
 from siren_fastai.fits.scores import jpeg_of_equal_psnr, score
 from siren_fastai.quality import psnr
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.fixture(scope="module")
 def images():

@@ -21,6 +21,8 @@ from siren_fastai.learner import PixelLearner, fast_model, siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 
+pytestmark = pytest.mark.numerics
+
 
 def drawn():
     """The images of the last figure, by title."""

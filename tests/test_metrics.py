@@ -16,6 +16,8 @@ from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR, SSIM, default_metrics
 from siren_fastai.models.siren import siren_model
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.mark.parametrize("valid_bs", [1000, 37, 1])
 @pytest.mark.parametrize("channels", [1, 3])

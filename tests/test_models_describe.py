@@ -20,6 +20,8 @@ from siren_fastai.models.widths import scale_widths_
 from siren_fastai.models.wire import wire_model
 from siren_fastai.names import MODEL_KINDS
 
+pytestmark = pytest.mark.numerics
+
 SIZES = (2, 3, 8, 1)  # n_in, n_out, hidden_features, hidden_layers
 NETWORKS = {
     "tapering": lambda: siren_model([2, 12, 9, 5, 3]),

@@ -58,6 +58,7 @@ def test_the_notebooks_together_stay_small():
     assert sum(path.stat().st_size for path in (ROOT / "nbs").glob("*.ipynb")) < 1_800_000
 
 
+@pytest.mark.slow
 @every_notebook
 def test_a_notebook_runs_with_small_sizes(name, folder):
     notebook, (sizes, small) = read(name), SIZES[name]
@@ -88,11 +89,13 @@ def run_first_cell(folder, before: str = "") -> str:
     return "".join(output.text for output in first.outputs)
 
 
+@pytest.mark.slow
 def test_outside_a_clone_the_first_cell_says_what_to_do(folder, tmp_path):
     with pytest.raises(CellExecutionError, match="Clone the repository, or upload"):
         run_first_cell(tmp_path)
 
 
+@pytest.mark.slow
 def test_in_a_clone_the_first_cell_installs_only_what_is_missing(folder):
     pip = "get_ipython().register_magic_function(lambda line: print('pip', line), magic_name='pip')\n"
     missing = pip + "import importlib.util\nimportlib.util.find_spec = lambda name: None"

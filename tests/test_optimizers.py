@@ -24,6 +24,7 @@ def test_every_optimiser_lowers_the_loss_silently(tmp_path, name, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimiser_fits_an_image_at_the_learners_default_rate(tmp_path, name):
     set_seed(0, reproducible=True)
@@ -91,6 +92,7 @@ def test_ranger_is_lookahead_over_radam_with_the_recipes_numbers():
     assert hypers == {"lr": 1e-3, "mom": 0.95, "sqr_mom": 0.99, "wd": 0.01, "eps": 1e-6}
 
 
+@pytest.mark.slow
 def test_the_slow_package_is_imported_by_its_own_optimisers_only():
     code = """
 import sys, torch, siren_fastai.all as s

@@ -69,6 +69,7 @@ def metadata(wheel):
         return Parser().parsestr(archive.read(name).decode())
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_the_licence_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -79,6 +80,7 @@ def test_the_wheel_holds_every_module_and_the_licence_and_nothing_else(wheel):
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_the_metadata_has_the_version_the_readme_and_the_pythons(wheel):
     found = metadata(wheel)
     assert found["Version"] == siren_fastai.__version__
@@ -87,6 +89,7 @@ def test_the_metadata_has_the_version_the_readme_and_the_pythons(wheel):
     assert set(found["Requires-Python"].split(",")) == {">=3.10", "<3.14"}
 
 
+@pytest.mark.slow
 def test_the_readmes_block_runs_where_there_is_no_clone(python, outside):
     block, changes = re.subn(r"\.(fit\w*)\(\d+", r".\1(1", readme_block())
     assert changes == 1
@@ -99,6 +102,7 @@ def test_the_readmes_block_runs_where_there_is_no_clone(python, outside):
     assert Path(path).is_relative_to(python.parents[1]) and channels == "3"
 
 
+@pytest.mark.slow
 def test_the_installed_command_answers_where_there_is_no_clone(python, outside):
     assert "compress" in run(python.parent / "siren-fastai", "--help", cwd=outside)
 

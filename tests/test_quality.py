@@ -17,6 +17,8 @@ from siren_fastai.quality import (
     ssim,
 )
 
+pytestmark = pytest.mark.numerics
+
 
 def pair(*shape, noise=0.1):
     """A prediction that leaves [0, 1] here and there, and its target."""

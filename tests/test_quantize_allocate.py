@@ -10,6 +10,8 @@ from siren_fastai.quantize.allocate import allocate_bits, allocate_for_size, mea
 from siren_fastai.quantize.entropy import code_length, fit_model
 from siren_fastai.quantize.quantizers import Quantizer, dequantize, fit_quantizer, quantize
 
+pytestmark = pytest.mark.numerics
+
 
 def random_curves(n=3, seed=0):
     """Errors that fall by about four with each bit, with some noise."""

@@ -17,6 +17,8 @@ from siren_fastai.quantize.aware import bake_, is_quantize_aware
 from siren_fastai.quantize.quantizers import Quantizer, dequantize, fit_quantizer, quantize
 from siren_fastai.quantize.rate import estimated_bits
 
+pytestmark = pytest.mark.numerics
+
 
 def is_quantised(model, quantizers):
     named = dict(model.named_parameters())
@@ -81,6 +83,7 @@ def test_training_for_three_bits_beats_rounding_to_three_bits(tmp_path):
     assert after < 0.8 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.7, 1.3])
 def test_bits_settle_at_the_budget(share, tmp_path):
     learn = pixel_learner(tmp_path)

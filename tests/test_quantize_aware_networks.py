@@ -11,6 +11,8 @@ from siren_fastai.models.siren import siren_model
 from siren_fastai.quantize.aware import bake_, is_quantize_aware, quantize_aware_, release_
 from siren_fastai.quantize.quantizers import Quantizer, dequantize, fit_quantizer, quantize, round_step
 
+pytestmark = pytest.mark.numerics
+
 HALF = torch.tensor(0.5)
 
 

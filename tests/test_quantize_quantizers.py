@@ -15,6 +15,8 @@ from siren_fastai.quantize.quantizers import (
     widest,
 )
 
+pytestmark = pytest.mark.numerics
+
 HALF = torch.tensor(0.5)
 
 

@@ -9,6 +9,8 @@ from torch.distributions import Laplace
 from siren_fastai.quantize.entropy import code_length, fit_model
 from siren_fastai.quantize.rate import RatePenalty, estimated_bits
 
+pytestmark = pytest.mark.numerics
+
 STEP = torch.tensor(0.5)
 
 

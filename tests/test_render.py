@@ -9,6 +9,8 @@ from siren_fastai.coords import grid_coords
 from siren_fastai.models.siren import siren_model
 from siren_fastai.render import render
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.mark.parametrize("size", [(7,), (5, 9), (3, 4, 5)])
 @pytest.mark.parametrize("grid", ["centers", "corners", "left"])

@@ -72,6 +72,7 @@ def test_the_readmes_tabular_example_runs(folder):
     assert 1 <= len(history) <= 2 and history.accuracy.between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_a_whole_session_runs_as_it_is_typed(folder):
     names = run(SESSION, {"fit_one_cycle(20, 1e-3)": "fit_one_cycle(3, 1e-3)", "fit_one_cycle(5,": "fit_one_cycle(2,"})
     image, table = names["image"], pd.read_csv(folder / "history.csv")

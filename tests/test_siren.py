@@ -11,6 +11,8 @@ from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, sine_layers, siren_layer, siren_model
 from siren_fastai.models.widths import scale_widths
 
+pytestmark = pytest.mark.numerics
+
 NOTE = [2, 256, 128, 64, 32, 3]
 
 

@@ -21,6 +21,8 @@ from siren_fastai.sirn.decode import decode, decompress, float_error, models_of,
 from siren_fastai.sirn.denoise import denoise
 from siren_fastai.sirn.format import Encoded, FormatError, Labels, Network, write
 
+pytestmark = pytest.mark.numerics
+
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.sirn"))
 
 
@@ -149,6 +151,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_pixels_and_threads_differ_by_a_level_at_most(tmp_path):
     paths = [*GOLDEN, tmp_path / "large.sirn"]
     paths[-1].write_bytes(write(encoded(96, 80, hidden=(64, 64), omega_0=30.0)))

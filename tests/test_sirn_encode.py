@@ -20,6 +20,8 @@ from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.encode import encoded_of
 from siren_fastai.sirn.format import Denoise, write
 
+pytestmark = pytest.mark.numerics
+
 SIZE = (16, 24)
 
 

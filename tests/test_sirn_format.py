@@ -69,6 +69,7 @@ def pictures(draw):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(pictures())
 def test_what_is_written_is_read(picture):
@@ -79,6 +80,7 @@ def test_what_is_written_is_read(picture):
     assert sum(n for _, n, _ in rows) == len(data) and all(n > 0 and text for _, n, text in rows)
 
 
+@pytest.mark.numerics
 @settings(max_examples=25)
 @given(pictures())
 def test_a_decoder_written_from_the_document_sees_the_same_pixels(picture):

@@ -79,6 +79,7 @@ def test_truncated_at_every_byte_with_a_checksum_that_fits(data):
         refused(reseal(data[:n] + bytes(4)), limits=SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", FILES, ids=[path.stem for path in GOLDEN])
 def test_every_byte_changed_with_a_checksum_that_fits(data):
     for n in range(5, len(data) - 4):

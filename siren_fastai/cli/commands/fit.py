@@ -125,7 +125,7 @@ They go to `--logging_root`/`--experiment_name`/. Each is written under a tempor
 | file | content |
 |---|---|
 | `history.txt` | epoch, MSE, PSNR (dB) and SSIM over all pixels, measured before each epoch's updates |
-| `checkpoints/model_current.safetensors` | network and optimiser; `--resume` continues from here, bit for bit |
+| `checkpoints/model_current.safetensors` | network and optimiser; `--resume` continues here, the same within rounding |
 | `checkpoints/model_epoch_0025.safetensors`, ... | the network after that many epochs |
 | `checkpoints/model_final.safetensors` | the network at the end |
 | `checkpoints/*.json` | a readable summary of the checkpoint of the same name |

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, sine_layers, siren_layer, siren_model
@@ -146,11 +147,49 @@ def test_mixed_precision_uses_pytorchs_own_operators():
         assert model(x).dtype == torch.bfloat16
 
 
-def test_hooks_on_the_linear_part_are_called():
+HOOKS = {
+    "forward": lambda linear, hook: linear.register_forward_hook(hook),
+    "forward_pre": lambda linear, hook: linear.register_forward_pre_hook(hook),
+    "backward": lambda linear, hook: linear.register_full_backward_hook(hook),
+    "backward_pre": lambda linear, hook: linear.register_full_backward_pre_hook(hook),
+    "global forward": lambda _, hook: register_module_forward_hook(hook),
+    "global backward": lambda _, hook: register_module_full_backward_hook(hook),
+}
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_hooks_of_every_kind_on_the_linear_part_are_called(kind):
     model, seen = siren_model([2, 8, 3]), []
-    model[0].linear.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
-    model(torch.rand(5, 2))
-    assert seen == [(5, 8)]
+    handle = HOOKS[kind](model[0].linear, lambda module, *_: seen.append(module))
+    model(torch.rand(5, 2, requires_grad=True)).sum().backward()
+    handle.remove()
+    assert sum(module is model[0].linear for module in seen) == 1
+
+
+class DoubledLinear(torch.nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (3, 5, 2)])
+def test_a_linear_part_that_computes_something_else_is_honoured(shape):
+    layer, x = SineLayer(2, 8), torch.rand(shape)
+    weight, bias = layer.linear.weight, layer.linear.bias
+    layer.linear = DoubledLinear(2, 8)
+    layer.linear.weight, layer.linear.bias = weight, bias
+    torch.testing.assert_close(layer(x), torch.sin(30 * 2 * (x @ weight.T + bias)))
+
+
+def test_a_linear_part_whose_forward_was_replaced_is_honoured():
+    layer, x = SineLayer(2, 8), torch.rand(5, 2)
+    layer.linear.forward = lambda x: torch.zeros(5, 8)
+    assert not layer(x).any()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+def test_a_traced_network_computes_the_same():
+    model, x = siren_model([2, 8, 3]), torch.rand(5, 2)
+    torch.testing.assert_close(torch.jit.trace(model, x)(x[:3]), model(x[:3]))
 
 
 @pytest.mark.parametrize(

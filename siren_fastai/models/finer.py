@@ -9,18 +9,21 @@ import math
 import torch
 from torch import Tensor, nn
 
+from siren_fastai.models.layer import NumberedLayer
 from siren_fastai.models.siren import siren_model
 
 __all__ = ["FinerLayer", "finer_model"]
 
 
-class FinerLayer(nn.Module):
+class FinerLayer(NumberedLayer):
     """`sin(omega_0 (|z| + 1) z)` with z = x W^T + b. Shapes: (..., n_in) -> (..., n_out).
 
     With `scale_gradient=False`, the official default, the gradient treats the factor |z| + 1 as a constant:
     training is as published, but derivatives by the coordinates are not those of the function. `True` gives
     the exact ones.
     """
+
+    numbers = ("omega_0",)
 
     def __init__(self, n_in: int, n_out: int, omega_0: float = 30.0, scale_gradient: bool = False):
         super().__init__()

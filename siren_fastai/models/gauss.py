@@ -8,6 +8,8 @@ arXiv:2312.02434 (`run_gauss.sh`), takes 30 for images of 512 x 512.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from siren_fastai.models.layer import NumberedLayer
+
 __all__ = ["GaussLayer", "decay", "gauss_model"]
 
 _NEGLIGIBLE = 1e-20  # far below float32's rounding of any sum that it enters
@@ -20,8 +22,10 @@ def decay(
     return F.threshold(exponent.exp(), _NEGLIGIBLE, 0.0)
 
 
-class GaussLayer(nn.Module):
+class GaussLayer(NumberedLayer):
     """`exp(-(sigma_0 (x W^T + b))^2)`; weights and biases U(+-1/sqrt(n_in)). Shapes: (..., n_in) -> (..., n_out)."""
+
+    numbers = ("sigma_0",)
 
     def __init__(
         self,

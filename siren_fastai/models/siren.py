@@ -8,8 +8,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from siren_fastai.models.layer import NumberedLayer
 
 __all__ = ["Sine", "SineLayer", "check_dims", "sine_layers", "siren_layer", "siren_model"]
+
+
+GLOBAL_HOOKS = (
+    torch_module._global_forward_hooks,
+    torch_module._global_forward_pre_hooks,
+    torch_module._global_backward_hooks,
+    torch_module._global_backward_pre_hooks,
+)
 
 
 def _phase(x: Tensor, weight: Tensor, bias: Tensor, omega_0: float) -> Tensor:
@@ -51,11 +62,14 @@ class _SineLinear(torch.autograd.Function):
         )
 
 
-class Sine(nn.Module):
+class Sine(NumberedLayer):
     """The activation `sin(omega_0 * x)`, element by element, for networks that are put together by hand.
 
     Schemes, `fold_` and the codec work on `SineLayer`, which holds its linear layer too.
+    A saved state restores omega_0.
     """
+
+    numbers = ("omega_0",)
 
     def __init__(
         self,
@@ -71,12 +85,15 @@ class Sine(nn.Module):
         return f"omega_0={self.omega_0:g}"
 
 
-class SineLayer(nn.Module):
+class SineLayer(NumberedLayer):
     """`sin(omega_0 * (gain * x W^T + b))`: a linear layer and its sine.
 
     `gain` multiplies the input; it is 1 unless an initialisation scheme asks for coordinates of unit deviation.
+    A saved state restores omega_0 and gain too.
     Shapes: (..., n_in) -> (..., n_out).
     """
+
+    numbers = ("omega_0", "gain")
 
     def __init__(
         self,
@@ -98,14 +115,26 @@ class SineLayer(nn.Module):
         return torch.sin(self.omega_0 * self.linear(x))
 
     def _fusable(self, x: Tensor) -> bool:
-        """Plain operators serve compilers, hooks on `linear`, and mixed precision, which chooses types by operator."""
+        """Whether one fused operator gives what `linear` and a sine would.
+
+        Plain operators serve compilers and tracers, mixed precision, which chooses types by operator, and a `linear`
+        that does more than multiply: a subclass, or one with hooks.
+        """
         linear = self.linear
-        hooked = linear._forward_hooks or linear._forward_pre_hooks or torch.compiler.is_compiling()
+        if getattr(linear.forward, "__func__", None) is not nn.Linear.forward or _is_hooked(linear):
+            return False
         plain = x.dim() != 2 or linear.bias is None or x.dtype != linear.weight.dtype
-        return not (hooked or plain or torch.is_autocast_enabled(x.device.type))
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        return not (plain or recorded or torch.is_autocast_enabled(x.device.type))
 
     def extra_repr(self) -> str:
         return f"omega_0={self.omega_0:g}" + (f", gain={self.gain:.4g}" if self.gain != 1.0 else "")
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether a call of `module` runs anything besides `forward`: the test of PyTorch's `Module.__call__`."""
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(own) or any(GLOBAL_HOOKS)
 
 
 def siren_layer(

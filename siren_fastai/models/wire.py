@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from siren_fastai.models.gauss import decay
+from siren_fastai.models.layer import NumberedLayer
 
 __all__ = ["ComplexLinear", "GaborLayer", "wire_model", "wire_width"]
 
@@ -36,11 +37,13 @@ class ComplexLinear(nn.Module):
         return F.linear(x, block, self.bias.flatten())
 
 
-class GaborLayer(nn.Module):
+class GaborLayer(NumberedLayer):
     """`exp(i omega_0 z - (sigma_0 |z|)^2)` with z = x W^T + b, complex unless `first` (coordinates are real).
 
     Shapes: (..., n_in if first else 2 n_in) -> (..., 2 n_out).
     """
+
+    numbers = ("omega_0", "sigma_0")
 
     def __init__(self, n_in: int, n_out: int, omega_0: float = 20.0, sigma_0: float = 30.0, first: bool = False):
         super().__init__()

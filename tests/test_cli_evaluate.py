@@ -127,7 +127,7 @@ def test_files_that_are_no_checkpoints_or_no_pictures(run, tmp_path, capsys):
     assert main(["render", final(run), str(tmp_path / "out.doc")]) == 2
     assert "must end in an image's suffix" in last_error(capsys, "render")
     assert main(["render", final(run)]) == 2
-    assert "required: OUTPUT" in last_error(capsys, "render")
+    assert "OUTPUT is missing: the image to write" in last_error(capsys, "render")
 
 
 # --- analyze

@@ -14,6 +14,7 @@ from siren_fastai.cli.docs import page
 from siren_fastai.cli.errors import CommandError
 from siren_fastai.cli.fitting import fill as resolve
 from siren_fastai.cli.main import main
+from siren_fastai.cli.options import text as text_option
 from siren_fastai.cli.parser import parse
 from siren_fastai.fits.presets import OFFICIAL
 from siren_fastai.learner import siren_learner
@@ -87,7 +88,7 @@ def value_for(option):
     """Arguments that are valid for `option`."""
     if option.type is None:
         return []
-    return [option.choices[-1] if option.choices else "text" if option.type is str else "3"]
+    return [option.choices[-1] if option.choices else "name" if option.type is text_option else "3"]
 
 
 @pytest.mark.parametrize("command, option", SPELLED, ids=lambda value: value.name)
@@ -187,7 +188,7 @@ def test_lists_do_not_take_in_the_arguments_after_them(given):
 def test_the_required_name_may_come_from_the_config_file_or_the_environment(config):
     assert parse(COMMANDS["fit"], config("experiment_name: out\n"), {}).experiment_name == "out"
     assert parse(COMMANDS["fit"], [], {"SIREN_FASTAI_EXPERIMENT_NAME": "out"}).experiment_name == "out"
-    with pytest.raises(CommandError, match="required: --experiment_name\n"):
+    with pytest.raises(CommandError, match="--experiment_name is missing: name of the output folder"):
         parse(COMMANDS["fit"], [], {})
 
 
@@ -247,7 +248,18 @@ def test_a_binary_or_missing_config_file_is_a_usage_error(tmp_path):
         (["--sidelength", "0"], "must be an integer of 1 or more, got '0'"),
         (["--model_type", "snake"], "invalid choice: 'snake'"),
         (["--num_epoch", "3"], "unrecognized arguments: --num_epoch 3"),
-        (["--seed", "-1"], "must be an integer of 0 or more, got '-1'"),
+        (["--seed", "-1"], "must be an integer from 0 to 9223372036854775807, got '-1'"),
+        (["--seed", "9" * 20], "must be an integer from 0 to 9223372036854775807, got '99999999999999999999'"),
+        (["--num_epochs", "9" * 23], "must be an integer from 0 to 1000000000, got "),
+        (["--num_epochs", "9" * 5000], "must be an integer of 0 or more, got '999"),  # int() refuses it
+        (["--lr", "1e308"], "--lr: must be a number above 0 and at most 3.4e+38, got '1e308'"),
+        (["--lr", "inf"], "must be a number above 0 and at most 3.4e+38, got 'inf'"),
+        (["--image_filepath", ""], "--image_filepath: must not be empty"),
+        (["--image_filepath", "-"], "must name a file: - (standard input or output) is not supported"),
+        (["--image_filepath", "--lr"], "--image_filepath: expected one argument"),
+        (["--num_epoch=3"], "unrecognized arguments: --num_epoch=3; did you mean --num_epochs?"),
+        (["--num-epoch", "3"], "did you mean --num-epochs?"),
+        (["--qqq"], "unrecognized arguments: --qqq (`siren-fastai fit --help` lists the options)"),
     ],
 )
 def test_wrong_arguments_are_usage_errors(arguments, message):
@@ -261,6 +273,67 @@ def test_wrong_environment_variables_are_named():
         options(environment={"SIREN_FASTAI_LR": "x"})
     with pytest.raises(CommandError, match="SIREN_FASTAI_EVALUATE: expected true or false, got 'maybe'"):
         options(environment={"SIREN_FASTAI_EVALUATE": "maybe"})
+
+
+def test_unknown_environment_variables_are_warned_of(capsys, monkeypatch):
+    monkeypatch.setenv("SIREN_FASTAI_NUM_EPOCH", "3")
+    monkeypatch.setenv("SIREN_FASTAI_QQQQQQ", "3")
+    monkeypatch.setenv("SIREN_FASTAI_BPP", "3")  # of another command
+    assert main(["fit", *NAME, "--print_config"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "siren-fastai: warning: the environment variable SIREN_FASTAI_NUM_EPOCH has no effect; did you mean "
+        "SIREN_FASTAI_NUM_EPOCHS?",
+        "siren-fastai: warning: the environment variable SIREN_FASTAI_QQQQQQ has no effect; no command has such an "
+        "option",
+    ]
+
+
+def test_the_environment_may_name_the_config_file(config, tmp_path):
+    path = config("num_epochs=3")[1]
+    chosen = options(environment={"SIREN_FASTAI_CONFIG_FILEPATH": path})
+    assert chosen.num_epochs == 3 and chosen.config_filepath == path
+    assert chosen.sources["config_filepath"] == "environment SIREN_FASTAI_CONFIG_FILEPATH"
+    other = tmp_path / "other.ini"
+    other.write_text("num_epochs=4")
+    for given in (["-c", str(other)], [f"--config_filepath={other}"], ["--config-filepath", str(other)]):
+        chosen = options(*given, environment={"SIREN_FASTAI_CONFIG_FILEPATH": path})
+        assert chosen.num_epochs == 4 and chosen.sources["config_filepath"] == "command line"
+    with pytest.raises(CommandError, match="Unable to open config file: nowhere.ini"):
+        options(environment={"SIREN_FASTAI_CONFIG_FILEPATH": "nowhere.ini"})
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "x.ini").write_bytes(b"\xef\xbb\xbfnum_epochs=3\n")
+    assert options("-c", str(tmp_path / "x.ini")).num_epochs == 3
+
+
+def test_negative_numbers_are_values_however_they_are_written():
+    region = ["-1e-3", "-.5", "-5E-2", "1"]
+    assert parse(COMMANDS["render"], ["a", "b.png", "--region", *region], {}).region == [-1e-3, -0.5, -0.05, 1]
+    with pytest.raises(CommandError, match="--region: must be a finite number, got '-inf'"):
+        parse(COMMANDS["render"], ["a", "b.png", "--region", "-inf", "-1", "1", "1"], {})
+
+
+def targets(*arguments, environment=None):
+    chosen = parse(COMMANDS["compress"], ["a.png", "b.sirn", *arguments], environment or {})
+    return COMMANDS["compress"].complete(chosen)
+
+
+def test_a_target_of_a_stronger_source_overrides_those_of_the_others(config):
+    file, variable = config("bpp=0.5"), {"SIREN_FASTAI_QUALITY": "30"}
+    chosen = targets(*file, "--psnr", "30", environment=variable)
+    assert (chosen.bpp, chosen.quality, chosen.psnr) == (None, None, 30)
+    assert chosen.sources["bpp"] == f"config file {file[1]}, line 1, overridden by --psnr"
+    chosen = targets(*file, environment=variable)
+    assert (chosen.bpp, chosen.quality, chosen.psnr) == (None, 30, None)
+    assert targets(*file).bpp == 0.5
+
+
+def test_targets_of_equal_sources_are_named_with_their_places(config, capsys):
+    file = config("bpp=0.5\npsnr=30\n")
+    assert main(["compress", "a.png", "b.sirn", *file]) == 2
+    places = f"--bpp (config file {file[1]}, line 1), --psnr (config file {file[1]}, line 2)"
+    assert f"give exactly one of --bpp, --psnr, --quality and --max_bytes, got {places}" in capsys.readouterr().err
 
 
 def test_print_config_tells_where_each_value_came_from(config, capsys, monkeypatch):
@@ -277,10 +350,18 @@ def test_print_config_tells_where_each_value_came_from(config, capsys, monkeypat
 
 
 def test_help_version_and_unknown_commands(capsys):
-    for arguments, code in ([["--help"], 0], [["--version"], 0], [["nonsense"], 2], [["-x"], 2]):
+    for arguments in (["--help"], ["--version"]):
         with pytest.raises(SystemExit) as done:
             main(arguments)
-        assert done.value.code == code
+        assert done.value.code == 0
+    assert main([]) == 2
+    for argument, message in (
+        ("compres", "there is no command 'compres'; did you mean compress? ("),
+        ("qqq", "there is no command 'qqq' ("),
+        ("-x", "there is no option '-x' ("),
+    ):
+        assert main([argument, "a.png"]) == 2
+        assert capsys.readouterr().err.startswith(f"siren-fastai: error: {message}")
     assert main([]) == 2
     text = capsys.readouterr().out
     assert all(command in text for command in COMMANDS)

@@ -76,9 +76,10 @@ class CheckedConfigFile(DefaultConfigFileParser):
 
     def _lines(self, stream, name: str) -> list[str]:
         try:
-            return list(stream)
+            lines = list(stream)
         except UnicodeDecodeError:
             raise ConfigFileParserException(f"{name}: not a text file; write key=value lines") from None
+        return [lines[0].removeprefix("\ufeff"), *lines[1:]] if lines else []  # a byte order mark, as on Windows
 
     def _items(self, line: str, place: str) -> OrderedDict:
         try:

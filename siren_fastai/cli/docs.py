@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from siren_fastai.cli.commands import COMMANDS
+from siren_fastai.cli.environment import ENVIRONMENT
 from siren_fastai.cli.options import Command, Option
-from siren_fastai.cli.parser import ENVIRONMENT
 from siren_fastai.files import replacing
 
 __all__ = ["main", "page"]

@@ -1,12 +1,14 @@
 """How a command ends when it cannot go on: one message, no traceback, an exit code."""
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "in_options"]
+__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "did_you_mean", "in_options"]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+LONGEST = 600  # characters of a message: torch's may hold a stack
 
 
 class CommandError(Exception):
@@ -28,7 +30,18 @@ def as_usage(
     except (ValueError, TypeError, OSError, ImportError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise CommandError(about + in_options(str(error), options or {})) from error
+        message = " ".join(str(error).split())[:LONGEST]
+        raise CommandError(about + in_options(message, options or {})) from error
+
+
+def did_you_mean(
+    name: str,
+    names: Iterable[str],  # that there are
+    prefix: str = "",  # of all of them, which makes them no more alike
+) -> str:
+    """Return `; did you mean ...?` with the name that is most like `name`, or nothing if none is."""
+    near = difflib.get_close_matches(name.removeprefix(prefix), [n.removeprefix(prefix) for n in names], n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:

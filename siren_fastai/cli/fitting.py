@@ -66,6 +66,7 @@ def _run(fit: Fit) -> FitResult:
 
 
 def _check_together(chosen: Chosen) -> None:
+    chosen.keep_strongest(["y", "n"])
     if chosen.y and chosen.n:
         raise CommandError("--y erases the output folder and --n keeps it: give one of them")
     if chosen.resume and (chosen.y or chosen.n or chosen.given("checkpoint_path")):

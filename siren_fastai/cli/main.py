@@ -5,11 +5,12 @@ Nothing heavy is imported before a command runs: help and usage errors appear at
 
 import argparse
 import errno
+import os
 import sys
 
 from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
-from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, in_options
+from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options
 from siren_fastai.cli.options import Command
 
 __all__ = ["main"]
@@ -19,10 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `siren-fastai` with these arguments (None: those of the process). Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] not in COMMANDS:
-        top = _top_parser()
-        top.parse_args(arguments)  # --help, --version and unknown commands end here
-        top.print_help()
-        return 2
+        return _without_command(arguments)
     command = COMMANDS[arguments[0]]
     try:
         return _run(command, arguments[1:])
@@ -41,8 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: Command, arguments: list[str]) -> int:
+    from siren_fastai.cli.environment import warn_of_unknown
     from siren_fastai.cli.parser import parse
 
+    warn_of_unknown((option.name for each in COMMANDS.values() for option in each.options), os.environ)
     chosen = parse(command, arguments)
     if command.complete:
         chosen = command.complete(chosen)
@@ -50,6 +50,19 @@ def _run(command: Command, arguments: list[str]) -> int:
         print(chosen.listing())
         return 0
     return command.run(chosen)
+
+
+def _without_command(arguments: list[str]) -> int:
+    """Print the help, the version, or what is wrong with the first argument."""
+    if arguments and arguments[0] not in ("-h", "--help", "--version"):
+        kind = "option" if arguments[0].startswith("-") else "command"
+        hint = did_you_mean(arguments[0], COMMANDS)
+        message = f"there is no {kind} {arguments[0]!r:.80}{hint} (`siren-fastai --help` lists the commands)"
+        print(f"siren-fastai: error: {message}", file=sys.stderr)
+        return USAGE
+    _top_parser().parse_args(arguments[:1])  # ends here for --help and --version
+    _top_parser().print_help()
+    return USAGE
 
 
 def _top_parser() -> argparse.ArgumentParser:

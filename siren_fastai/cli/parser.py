@@ -9,22 +9,30 @@ import re
 
 import configargparse
 
-from siren_fastai.cli.config import CheckedConfigFile, check_value
-from siren_fastai.cli.errors import CommandError
+from siren_fastai.cli.config import CheckedConfigFile
+from siren_fastai.cli.environment import ENVIRONMENT, check_environment, config_arguments
+from siren_fastai.cli.errors import CommandError, did_you_mean
 from siren_fastai.cli.options import Chosen, Command, Option
 
-__all__ = ["ENVIRONMENT", "parse"]
+__all__ = ["parse"]
 
-ENVIRONMENT = "SIREN_FASTAI_"
+CONFIG_SPELLINGS = ("-c", "--config-filepath", "--config_filepath")
+MISSING = "the following arguments are required: "
+NUMBER = re.compile(r"-\.?\d|-(inf|nan)", re.IGNORECASE)  # what begins so is a value, not an option
 
 
 def parse(command: Command, arguments: list[str], environment=None) -> Chosen:
     """The options of `command`. Raises: CommandError for a usage error; SystemExit after --help."""
     environment = os.environ if environment is None else environment
     parser = _parser_of(command)
-    _check_environment(parser, command, environment)
-    found = vars(parser.parse_args(_lists_last(command, arguments), env_vars=environment))
-    sources = _sources(parser)
+    check_environment(parser._actions, environment)
+    config = config_arguments(arguments, CONFIG_SPELLINGS, environment)
+    found, unknown = parser.parse_known_args([*config, *_lists_last(command, arguments)], env_vars=environment)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_suggestion(command, unknown)}")
+    found, sources = vars(found), _sources(parser)
+    if config:
+        sources["config_filepath"] = f"environment {ENVIRONMENT}CONFIG_FILEPATH"
     values = {}
     for option in command.options:
         value = found[option.name]
@@ -54,8 +62,15 @@ class _Parser(configargparse.ArgumentParser):
     """ConfigArgParse's parser, whose usage errors are `CommandError`s."""
 
     def error(self, message: str):
-        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)  # one spelling is enough
-        raise CommandError(f"{message}\n(`{self.prog} --help` lists the options)")
+        if message.startswith(MISSING):
+            message = "; ".join(map(self._described, message.removeprefix(MISSING).split(", ")))
+        message = re.sub(r"(?:-\w/)?(--\w+)/--[\w-]+", r"\1", message)  # one spelling is enough
+        raise CommandError(f"{message} (`{self.prog} --help` lists the options)")
+
+    def _described(self, name: str) -> str:
+        """`OUTPUT is missing: the file to write, such as image.sirn`."""
+        action = next(a for a in self._actions if name in (a.metavar, "/".join(a.option_strings)))
+        return f"{name} is missing: {action.help}"
 
 
 def _parser_of(command: Command) -> _Parser:
@@ -79,7 +94,15 @@ def _parser_of(command: Command) -> _Parser:
     parser._config_file_parser.actions = {
         key: action for action in parser._actions for key in parser.get_possible_config_keys(action)
     }
+    parser._negative_number_matcher = NUMBER  # argparse's own takes -1e-3 for an option
     return parser
+
+
+def _suggestion(command: Command, unknown: list[str]) -> str:
+    """The option that the first unknown one may have meant."""
+    options = [spelling for option in command.options if not option.positional for spelling in _spellings(option)]
+    misspelt = (text.partition("=")[0] for text in unknown if text.startswith("-"))
+    return next(filter(None, (did_you_mean(text, options, "--") for text in misspelt)), "")
 
 
 def _lists_last(command: Command, arguments: list[str]) -> list[str]:
@@ -126,18 +149,6 @@ def _add(group, option: Option) -> None:
     settings |= dict(type=option.type, choices=option.choices, required=option.required, nargs=option.nargs)
     settings |= dict(is_config_file_arg=option.name == "config_filepath")
     group.add_argument(*names, dest=option.name, metavar=option.metavar, **settings)
-
-
-def _check_environment(parser: _Parser, command: Command, environment) -> None:
-    for option in command.options:
-        name = ENVIRONMENT + option.name.upper()
-        if name in environment and not option.positional:
-            action = next(action for action in parser._actions if action.dest == option.name)
-            text = environment[name]
-            several = action.nargs and text.startswith("[") and text.endswith("]")
-            problem = check_value(action, text[1:-1].split(",") if several else text)
-            if problem:
-                raise CommandError(f"environment variable {name}: {problem}")
 
 
 def _sources(parser: _Parser) -> dict[str, str]:

@@ -10,7 +10,7 @@ CONFIG = Option(
 )
 PRINT_CONFIG = Option("print_config", "print every option, its value and where it came from, and stop", None)
 DEVICE = Option("device", "auto, cpu, cuda or cuda:<n>; auto takes a GPU if there is one", default="auto")
-SEED = Option("seed", "seed of torch, numpy and random", integer(0), 0)
+SEED = Option("seed", "seed of torch, numpy and random", integer(0, 2**63 - 1), 0)
 OVERWRITE = Option("y", "overwrite the output if it exists", None)
 CHECKPOINT = Option("checkpoint", "a .safetensors file that fit wrote", metavar="CHECKPOINT", positional=True)
 SIRN_FILE = Option("file", "a .sirn file that compress wrote", metavar="FILE", positional=True)

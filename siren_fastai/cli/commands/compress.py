@@ -40,7 +40,9 @@ HELPERS = (
     Option("mean", "train on the image minus its mean colour, which is stored", None),
     Option("denoise", "denoiser after decoding; auto tries all, and may choose none", choices=("auto", *DENOISERS)),
     Option("denoise_strength", "strength of the denoiser, chosen by --denoise auto", positive),
-    Option("clusters", "divide the image into K clusters, whose map is stored", integer(1), metavar="K"),
+    Option(
+        "clusters", "divide the image into K clusters, at most 256, whose map is stored", integer(1, 256), metavar="K"
+    ),
     Option(
         "clusters_by",
         "color: cells of similar colour; error: each cell to the network with the smallest error (default: color)",
@@ -72,7 +74,7 @@ def run(chosen: Chosen) -> int:
     report = chosen.report and check_output(chosen.report, chosen.y, chosen.image, chosen.output)
     line = ProgressLine()
     try:
-        with as_usage():
+        with as_usage(options={"k": "clusters"}):
             made = compress(image, device=device, progress=False, cbs=[line], **options)
     finally:
         line.clear()
@@ -85,12 +87,18 @@ def run(chosen: Chosen) -> int:
     return 0
 
 
+def complete(chosen: Chosen) -> Chosen:
+    """Let a target of the command line override those of the environment, and these those of the config file."""
+    chosen.keep_strongest([option.name for option in TARGETS])
+    return chosen
+
+
 def _target(chosen: Chosen) -> dict:
     """The one target. Raises: CommandError for none or several."""
     names = [option.name for option in TARGETS]
     given = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
     if len(given) != 1:
-        named = ", ".join(f"--{name}" for name in given) or "none"
+        named = ", ".join(map(chosen.named, given)) or "none"
         allowed = ", ".join(f"--{name}" for name in names[:-1]) + f" and --{names[-1]}"
         raise CommandError(f"give exactly one of {allowed}, got {named}")
     return given
@@ -157,4 +165,5 @@ COMMAND = Command(
     usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q | --max_bytes N) [options]",
     groups={"options": OPTIONS, "target, exactly one": TARGETS, "helpers, off unless given": HELPERS},
     run=run,
+    complete=complete,
 )

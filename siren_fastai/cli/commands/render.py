@@ -1,6 +1,6 @@
 """`siren-fastai render`: draw a checkpoint at any size, whole or in part."""
 
-from siren_fastai.cli.options import Chosen, Command, Option
+from siren_fastai.cli.options import Chosen, Command, Option, number
 from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, PRINT_CONFIG, SIZE
 
 __all__ = ["COMMAND"]
@@ -13,7 +13,7 @@ OPTIONS = (
     Option(
         "region",
         "top, left, bottom, right of the part to draw, in [-1, 1] (default: all); --size is the size of that part",
-        float,
+        number,
         nargs=4,
         metavar=("T", "L", "B", "R"),
     ),

@@ -34,7 +34,7 @@ def encode_classic(image: np.ndarray | Tensor, codec: str, quality: int) -> byte
     """The whole file of `image` in "jpeg", "webp" or "avif" at `quality`.
 
     Shapes: (h, w), (h, w, 1) or (h, w, 3), uint8, or floats in [0, 1], which are rounded first. 0 <= `quality` <= 100.
-    Raises: ValueError for another shape, an unknown codec, one that this Pillow lacks, a quality out of range, or a
+    Raises: ValueError for another shape, an unknown codec, one that this Pillow lacks, a quality out of range, or an
     image that is too large for the format (sides above 65535 in JPEG, 16383 in WebP); TypeError for other numbers.
     """
     _check_codec(codec)

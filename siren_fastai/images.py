@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from siren_fastai.coords import region_size
 from siren_fastai.files import replacing
+from siren_fastai.image_pairs import as_array
 
 __all__ = [
     "load_image",
@@ -60,7 +61,7 @@ def load_image(
     elif isinstance(source, np.ndarray):
         image = _unit_range(source)
     elif isinstance(source, Tensor):
-        image = _unit_range(_tensor_array(source))
+        image = _unit_range(as_array(source))
     else:
         raise TypeError(f"`source` must be a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
     image = image if mode is None else _in_mode(image, mode)
@@ -91,7 +92,7 @@ def to_uint8(image: Tensor | np.ndarray) -> np.ndarray:
     Shapes: (h, w, c) or (h, w) floats -> the same shape, uint8 array.
     Raises: TypeError unless floating point; ValueError for NaN, which has no colour.
     """
-    values = _tensor_array(image) if isinstance(image, Tensor) else np.asarray(image)
+    values = as_array(image)
     if values.dtype.kind != "f":
         raise TypeError(f"`image` must hold floats in [0, 1], got {values.dtype}")
     levels = np.clip(values, 0, 1, dtype=np.promote_types(values.dtype, np.float32))
@@ -194,12 +195,6 @@ def _pillow_array(picture: Image.Image) -> np.ndarray:
 
 def _with_alpha(picture: Image.Image) -> Image.Image:
     return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
-
-
-def _tensor_array(image: Tensor) -> np.ndarray:
-    """A tensor of any device as an array that numpy knows; bfloat16 becomes float32."""
-    image = image.detach().cpu().as_subclass(Tensor)
-    return (image.float() if image.dtype == torch.bfloat16 else image).numpy()
 
 
 def _unit_range(array: np.ndarray) -> Tensor:

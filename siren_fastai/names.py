@@ -13,11 +13,13 @@ __all__ = [
     "PRESETS",
     "RESIZE_MODES",
     "SCHEDULES",
+    "SIREN_KINDS",
 ]
 
 COLORS = ("auto", "gray", "rgb")
+SIREN_KINDS = ("sine", "siren")  # the same network: the official code's name, and the usual one
 MODEL_KINDS = (
-    *("sine", "siren", "relu", "tanh", "selu", "elu", "softplus", "nerf", "rbf", "mixed"),
+    *(*SIREN_KINDS, "relu", "tanh", "selu", "elu", "softplus", "nerf", "rbf", "mixed"),
     *("fourier", "gauss", "wire", "finer", "grid"),
 )
 OPTIMIZER_NAMES = ("adam", "ranger", "ranger_adabelief", "soap", "muon")

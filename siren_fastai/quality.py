@@ -15,6 +15,7 @@ from torch import Tensor
 from siren_fastai.image_pairs import as_array, as_arrays, check_within, difference, with_channels
 
 __all__ = [
+    "SSIM_WINDOW",
     "UNITS",
     "bits_per_pixel",
     "convert_mse",
@@ -29,6 +30,7 @@ Number = float | np.ndarray
 IMAGENET_STD = (0.229, 0.224, 0.225)
 UNITS = {"unit": 1.0, "imagenet": sum(std**2 for std in IMAGENET_STD) / 3, "symmetric": 0.25}  # MSE of 1, on [0, 1]
 CHUNK = 1 << 20  # values turned into float64 at a time
+SSIM_WINDOW = 7  # pixels on a side of scikit-image's windows: smaller images have no SSIM
 STRIP = 512  # rows of SSIM windows computed at a time
 
 
@@ -92,7 +94,7 @@ def ssim(
     """
     _check_data_range(data_range)
     pred, target = with_channels(*as_arrays(pred, target))
-    window = 11 if gaussian else 7
+    window = 11 if gaussian else SSIM_WINDOW
     height, width = target.shape[:2]
     if min(height, width) < window:
         raise ValueError(f"SSIM needs an image of at least {window}x{window} pixels, got {height}x{width}")

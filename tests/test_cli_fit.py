@@ -156,7 +156,6 @@ def test_colors(tmp_path, gray, color, channels):
     assert final(tmp_path).model.config["n_out"] == channels
 
 
-@pytest.mark.numerics
 @pytest.mark.parametrize("n_out", [1, 3])
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_every_model_type_trains_evaluates_and_reloads(tmp_path, kind, n_out, gray, rgb, monkeypatch):

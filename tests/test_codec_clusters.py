@@ -69,7 +69,7 @@ def error_of(model, coords, values):
     st.integers(0, 1000),
 )
 @settings(max_examples=30)
-def test_the_error_never_rises_and_is_the_one_that_is_told(size, cells, k, channels, seed):
+def test_the_error_never_rises_and_is_the_one_that_is_returned(size, cells, k, channels, seed):
     model = a_model(k, cells, seed, channels)
     coords, values = grid_coords(size), torch.rand(size[0] * size[1], channels)
     before = error_of(model, coords, values)

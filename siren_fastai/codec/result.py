@@ -8,7 +8,7 @@ from torch import Tensor
 from siren_fastai.codec.encode import Quantized, file_of
 from siren_fastai.codec.source import Source
 from siren_fastai.images import to_uint8
-from siren_fastai.quality import bits_per_pixel, psnr, ssim
+from siren_fastai.quality import SSIM_WINDOW, bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.contents import Denoise
 from siren_fastai.sirn.decode import decode, float_error
 from siren_fastai.sirn.denoise import denoise
@@ -18,7 +18,6 @@ from siren_fastai.sirn.reader import TRUSTED
 __all__ = ["STRENGTHS", "Compressed", "best_denoiser", "measured", "with_denoiser"]
 
 STRENGTHS = {"median": (1.0,), "bilateral": (0.02, 0.05), "tv": (0.01, 0.03), "nlm": (0.01, 0.03)}
-SSIM_WINDOW = 7  # pixels: smaller images have no SSIM
 
 
 @dataclass(frozen=True)

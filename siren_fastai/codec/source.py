@@ -9,6 +9,7 @@ from siren_fastai.clusters import label_features
 from siren_fastai.codec.clusters import Clusters, cell_labels
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
+from siren_fastai.init import center_output_
 from siren_fastai.label_maps import encode_labels
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
@@ -74,9 +75,8 @@ class Source:
     def network(self, dims: list[int]) -> nn.Module:
         """A new network of these widths, or one per cluster, drawn around the mean of the values."""
         nets = [siren_model(dims) for _ in range(self.n_networks)]
-        start = self.values.mean((0, 1))
         for net in nets:
-            net[-1].bias.data.copy_(start)
+            center_output_(net, self.values)
         if self.labels is None:
             return nets[0]
         labels = torch.from_numpy(self.labels.map)

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from siren_fastai.fits.devices import available_memory
 from siren_fastai.images import load_image, resize_image
+from siren_fastai.quality import SSIM_WINDOW
 
 __all__ = ["check_memory", "fit_to", "read_image"]
-
-SSIM_WINDOW = 7  # pixels
 
 
 def read_image(

@@ -5,10 +5,9 @@ from siren_fastai.fits.settings import FitSettings
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import fast_model
 from siren_fastai.models.field import Field, field_model, siren_field
+from siren_fastai.names import SIREN_KINDS
 
 __all__ = ["build_network"]
-
-SIRENS = ("sine", "siren")
 
 
 def build_network(
@@ -21,7 +20,7 @@ def build_network(
     "fast". All else is `field_model` as published. `scheme` draws the sine layers again.
     Raises: ValueError for an unknown scheme, or a scheme for a network without sine layers.
     """
-    data, fast_siren = dls.train_ds, settings.preset == "fast" and settings.kind in SIRENS
+    data, fast_siren = dls.train_ds, settings.preset == "fast" and settings.kind in SIREN_KINDS
     if fast_siren and settings.omega_0 is None:
         hidden = [settings.hidden_features] * (settings.hidden_layers + 1)
         model = siren_field(fast_model(dls, hidden), settings.kind)

@@ -59,7 +59,7 @@ class FitSettings:
     size: int | None = None  # side of the square, or with `resize_mode="keep"` the shorter side, in pixels
     resize_mode: str | None = None  # to a square by "stretch" or "crop", or "keep" the aspect ratio
     color: str | None = None  # "auto" (as it is), "gray" or "rgb"
-    kind: str | None = None  # of the network, one of `FIELDS`
+    kind: str | None = None  # of the network, one of `names.MODEL_KINDS`
     hidden_features: int | None = None  # width of the hidden layers
     hidden_layers: int | None = None  # layers from width to width
     omega_0: float | None = None  # frequency factor of sines and wavelets; None is the published one

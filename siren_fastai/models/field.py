@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from siren_fastai.models.families import FAMILIES, settings_of
 from siren_fastai.models.grid import grid_shape_for
 from siren_fastai.models.siren import SineLayer, siren_model
-from siren_fastai.names import MODEL_KINDS
+from siren_fastai.names import MODEL_KINDS, SIREN_KINDS
 
 __all__ = ["Field", "count_parameters", "field_model", "siren_field"]
 
@@ -73,7 +73,7 @@ def field_model(
     sidelength = _checked_sides("sidelength", sidelength)
     settings = settings_of(kind, own, {"omega_0": omega_0, "sidelength": sidelength})
     if dims is not None:
-        if kind not in ("sine", "siren") or n_parameters is not None:
+        if kind not in SIREN_KINDS or n_parameters is not None:
             raise ValueError(f"`dims` sets the widths of a siren and leaves `n_parameters` out, got {kind!r}, {dims!r}")
         return siren_field(siren_model(dims, **settings), kind)
     if kind == "grid":

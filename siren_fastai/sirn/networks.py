@@ -83,7 +83,7 @@ def _write_head(tensor: CodedTensor, last: SymbolModel | None) -> tuple[bytes, S
 
 
 def _model_code(model: SymbolModel) -> bytes:
-    """The upper half of the decay as float32, its sign telling the family."""
+    """The upper half of the decay as float32, whose sign is the family."""
     code = int(np.float32(model.decay).view(np.uint32)) >> 16
     return (code | FAMILIES.index(model.family) << 15).to_bytes(2, "little")
 

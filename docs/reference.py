@@ -213,7 +213,7 @@ def field_list(fields: dict[str, str]) -> str:
 
 def escape_stars(text: str) -> str:
     """`(*size, c)` and `'0.*'` keep their stars: only pairs of stars around words are emphasis, outside code."""
-    kept = r"`[^`]*`|(?<!\S)\*\w[^*]*\w\*(?!\w)|\*\*\w[^*]*\w\*\*"
+    kept = r"`[^`]*`|(?<!\S)\*\w[^*]*\w\*(?!\w)|\*\*[\w`][^*]*[\w`]\*\*"
     return re.sub(rf"({kept})|\*", lambda match: match[1] or r"\*", text)
 
 

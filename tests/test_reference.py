@@ -64,6 +64,11 @@ def test_labels_hold_all_that_follows_and_stars_are_not_emphasis():
     assert "Return `size` for each of (\\*sizes, c)." in text
 
 
+def test_emphasis_stays_emphasis_and_code_stays_code():
+    text = "**`a=None` adapts** to `*b`, and *is* 2 * 3."
+    assert reference.escape_stars(text) == text.replace("2 * 3", "2 \\* 3")
+
+
 def test_signatures_show_functions_by_name():
     assert reference.signature(example) == "(size: int, *sizes, convert=len) -> list[int]"
 

@@ -9,13 +9,13 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from platform import node
 from typing import Any
 
-__all__ = ["check_writable", "replacing", "strict_json", "write_json"]
+__all__ = ["check_writable", "persist", "replacing", "strict_json", "write_json"]
 
 _HOST = f"{zlib.crc32(node().encode()):08x}"  # folders may be shared by machines
 
@@ -48,6 +48,19 @@ def replacing(
         _put(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def persist(
+    write: Callable[[], Any],  # writes files, each by `replacing`
+) -> Any:
+    """Return `write()`. If Ctrl-C ends it early, call it once more before the interruption goes on."""
+    try:
+        return write()
+    except Exception:
+        raise
+    except BaseException:
+        write()
+        raise
 
 
 def check_writable(

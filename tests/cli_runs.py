@@ -7,6 +7,7 @@ from PIL import Image
 from siren_fastai.analysis.history import read_history
 from siren_fastai.cli.main import main
 from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.fits.folder import MARKER
 
 TINY = ["--hidden_features", "8", "--hidden_layers", "1"]
 
@@ -28,6 +29,15 @@ def fit(root, *arguments, name="run", epochs=2):
 
 def _epochs(epochs):
     return [] if epochs is None else ["--num_epochs", str(epochs)]
+
+
+def old_run(folder, name="history.txt"):
+    """A folder as an earlier fit left it, with one file; returns the file."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+    path.write_text("precious")
+    return path
 
 
 def levels_of(path):

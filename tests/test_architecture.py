@@ -17,7 +17,19 @@ ROOT = Path(siren_fastai.__file__).parent
 LAYERS = {
     "core": (
         "names",
-        *("files", "coords", "images", "classics", "quality", "init", "freeze", "clusters", "render", "figures"),
+        *(
+            "files",
+            "locks",
+            "coords",
+            "images",
+            "classics",
+            "quality",
+            "init",
+            "freeze",
+            "clusters",
+            "render",
+            "figures",
+        ),
         *("image_pairs", "error_maps", "label_maps", "schemes", "models", "quantize", "sirn", "analysis"),
     ),
     "fastai": ("data", "metrics", "optimizers", "callbacks", "learner", "fits", "codec"),

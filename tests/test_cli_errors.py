@@ -7,13 +7,15 @@ import sys
 
 import numpy as np
 import pytest
-from cli_runs import TINY, check_same_fit, fit, picture_file
+from cli_runs import TINY, check_same_fit, fit, old_run, picture_file
 from PIL import Image
 
 from siren_fastai.analysis.history import read_history
 from siren_fastai.cli.main import main
+from siren_fastai.files import MARK
 from siren_fastai.fits import folder, image
 from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.locks import lock_folder
 
 
 @pytest.fixture
@@ -26,9 +28,7 @@ def refused(tmp_path, capsys):
     """Run a fit over an older experiment with --y; it must end so, and leave what was there."""
 
     def run(*arguments, code=2, epochs=1):
-        old = tmp_path / "run" / "history.txt"
-        old.parent.mkdir(exist_ok=True)
-        old.write_text("precious")
+        old = old_run(tmp_path / "run")
         assert fit(tmp_path, *TINY, "--y", *arguments, epochs=epochs) == code
         assert old.read_text() == "precious"
         error = capsys.readouterr().err
@@ -116,18 +116,16 @@ def test_running_out_of_memory_is_a_failure(gray, tmp_path, monkeypatch, capsys)
 
 
 def test_an_existing_folder_needs_an_answer_and_without_a_terminal_ends(tmp_path, gray, capsys, monkeypatch):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("precious")
+    old_run(tmp_path / "run", "mine.txt")
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert fit(tmp_path, *TINY, "--image_filepath", gray) == 2
     assert "is not empty: give --y to erase it, or --n to keep it" in capsys.readouterr().err
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+    assert (tmp_path / "run" / "mine.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize("answer, code", [("n", 2), ("", 2), ("perhaps", 2), ("y", 0), ("YES", 0)])
 def test_on_a_terminal_it_asks(tmp_path, gray, monkeypatch, answer, code):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("precious")
+    old_run(tmp_path / "run", "mine.txt")
     stdin = io.StringIO(answer + "\n")
     stdin.isatty = lambda: True
     monkeypatch.setattr("sys.stdin", stdin)
@@ -137,8 +135,7 @@ def test_on_a_terminal_it_asks(tmp_path, gray, monkeypatch, answer, code):
 
 def test_y_erases_and_n_writes_numbered_experiments(tmp_path, gray, capsys):
     arguments = [*TINY, "--image_filepath", gray]
-    (tmp_path / "run" / "deep").mkdir(parents=True)
-    (tmp_path / "run" / "deep" / "old.txt").write_text("old")
+    old_run(tmp_path / "run", "deep/old.txt")
     assert fit(tmp_path, *arguments, "--y", epochs=1) == 0
     assert not (tmp_path / "run" / "deep").exists()
     first = (tmp_path / "run" / "history.txt").read_text()
@@ -149,20 +146,84 @@ def test_y_erases_and_n_writes_numbered_experiments(tmp_path, gray, capsys):
 
 
 def test_y_does_not_erase_what_is_no_experiment(tmp_path, gray, capsys, monkeypatch):
-    assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, name=".") == 2  # the picture lies in it
-    assert "would also erase" in capsys.readouterr().err and gray.is_file()
-    monkeypatch.chdir(tmp_path)
-    assert fit(tmp_path, *TINY, "--y", name=".") == 2
+    inner = picture_file(old_run(tmp_path / "run").parent / "inner.png")
+    assert fit(tmp_path, *TINY, "--y", "--image_filepath", inner) == 2
+    assert "would also erase" in capsys.readouterr().err and inner.is_file()
     monkeypatch.setattr(folder.Path, "home", lambda: tmp_path / "me")
-    (tmp_path / "me").mkdir()
-    (tmp_path / "me" / "x").write_text("x")
-    assert fit(tmp_path, *TINY, "--y", name="me") == 2 and (tmp_path / "me" / "x").is_file()
+    for name in ("me", "here", "here/deeper"):
+        old_run(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "here" / "deeper")
+    for name in ("me", "here", "here/deeper"):
+        assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, name=name) == 2
+        assert "would also erase" in capsys.readouterr().err and (tmp_path / name / "history.txt").is_file()
+
+
+def test_a_folder_that_no_fit_has_written_is_never_erased(tmp_path, gray, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("precious")
+    assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, name="photos") == 2
+    assert "photos is not empty and was not written by `fit`, so it is never erased" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_a_fit_that_holds_another_is_not_erased(tmp_path, gray, capsys):
+    files = old_run(tmp_path / "run"), old_run(tmp_path / "run" / "inner")
+    assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray) == 2
+    assert "would also erase another fit" in capsys.readouterr().err and all(file.is_file() for file in files)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("", "--experiment_name: must not be empty"),
+        ("  ", "--experiment_name: must not be empty"),
+        (".", "is --logging_root itself or a folder above it"),
+        ("..", "is --logging_root itself or a folder above it"),
+        ("a/..", "is --logging_root itself or a folder above it"),
+        ("../other", "leads out of --logging_root"),
+        ("link", "leads out of --logging_root"),
+        ("{root}", "is --logging_root itself or a folder above it"),
+        ("/", "is --logging_root itself or a folder above it"),
+    ],
+)
+def test_names_that_are_not_a_folder_of_its_own_in_the_root(tmp_path, gray, capsys, name, message):
+    root = tmp_path / "logs"
+    files = [old_run(folder) for folder in (root, root / "run", tmp_path / "other")]
+    (root / "link").symlink_to(tmp_path / "other")
+    assert fit(root, *TINY, "--y", "--image_filepath", gray, name=name.format(root=root)) == 2
+    assert message in capsys.readouterr().err and all(file.read_text() == "precious" for file in files)
+
+
+def test_an_unset_root_is_an_error(tmp_path, gray, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--logging_root", "", "--experiment_name", "run", "--image_filepath", str(gray)]) == 2
+    assert "--logging_root: must not be empty" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_an_absolute_name_may_lie_outside_the_root(tmp_path, gray):
+    assert fit(tmp_path / "logs", *TINY, "--image_filepath", gray, name=str(tmp_path / "run"), epochs=1) == 0
+    assert (tmp_path / "run" / "history.txt").is_file()
+
+
+def test_a_second_fit_in_a_folder_ends_with_an_error(tmp_path, gray, capsys):
+    (tmp_path / "run").mkdir()
+    with lock_folder(tmp_path / "run"):
+        assert fit(tmp_path, *TINY, "--image_filepath", gray) == 2
+        assert "another process is writing to" in capsys.readouterr().err
+        assert fit(tmp_path, *TINY, "--n", "--image_filepath", gray, epochs=1) == 0
+        assert not (tmp_path / "run" / "history.txt").exists() and (tmp_path / "run_002" / "history.txt").is_file()
+    assert fit(tmp_path, *TINY, "--image_filepath", gray, epochs=1) == 0
+
+
+def test_a_name_that_is_too_long_is_an_error_before_any_training(tmp_path, gray, capsys):
+    assert fit(tmp_path, *TINY, "--image_filepath", gray, name="x" * 300) == 1
+    assert "File name too long" in capsys.readouterr().err
 
 
 def test_links_in_an_erased_folder_are_not_followed(tmp_path, gray):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.txt").write_text("precious")
-    (tmp_path / "run").mkdir()
+    old_run(tmp_path / "run")
     (tmp_path / "run" / "link").symlink_to(tmp_path / "elsewhere")
     assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, epochs=1) == 0
     assert (tmp_path / "elsewhere" / "mine.txt").is_file() and not (tmp_path / "run" / "link").exists()
@@ -207,7 +268,7 @@ def test_a_full_disk_ends_the_fit_and_what_was_written_can_be_resumed(tmp_path, 
     error = capsys.readouterr().err
     assert "No space left on device" in error and "--resume" in error and "Traceback" not in error
     current = load_checkpoint(tmp_path / "run" / "checkpoints" / "model_current.safetensors")
-    assert current.epoch == 2 and not list((tmp_path / "run").rglob(".*"))
+    assert current.epoch == 2 and not list((tmp_path / "run").rglob(f"{MARK}-*"))
     assert fit(tmp_path, "--resume", epochs=None) == 0
     check_same_fit(tmp_path / "run", tmp_path / "whole")
 

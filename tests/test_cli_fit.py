@@ -22,8 +22,10 @@ from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.coords import grid_coords
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.fits.folder import MARKER
 from siren_fastai.images import load_image, to_uint8
 from siren_fastai.learner import siren_learner
+from siren_fastai.locks import LOCK
 from siren_fastai.models.siren import siren_model
 from siren_fastai.names import MODEL_KINDS, OPTIMIZER_NAMES
 
@@ -108,7 +110,7 @@ def test_a_fit_writes_everything_of_the_list(tmp_path, rgb, capsys):
     assert {p.name for p in (run / "checkpoints").iterdir()} == states
     pictures = {"target.png", "predicted_image.png", "predicted_image_with_metrics.png", "history.png"}
     others = {"checkpoints", "summaries", "history.txt", "metrics.json", "options.json"}
-    assert {p.name for p in run.iterdir()} == pictures | others
+    assert {p.name for p in run.iterdir()} == pictures | others | {MARKER, LOCK}
     history = np.loadtxt(run / "history.txt")
     assert history[:, 0].tolist() == [0, 1, 2, 3, 4] and np.isfinite(history).all()
     assert (run / "history.txt").read_text().startswith("# Epoch\ttrain_loss(MSE)\ttrain_psnr (db)\ttrain_ssim\n")

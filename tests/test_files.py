@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from siren_fastai.files import check_writable, replacing, strict_json, write_json
+from siren_fastai.files import check_writable, persist, replacing, strict_json, write_json
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -166,3 +166,21 @@ def test_a_value_that_is_not_json_is_rejected_and_the_old_file_stays(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json({"a": object()}, path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_ctrl_c_ends_early_is_written_all_the_same(tmp_path):
+    signals = [KeyboardInterrupt]
+
+    def save():
+        write(tmp_path / "a.txt", "whole")
+        if signals:
+            raise signals.pop()
+        write(tmp_path / "b.txt", "whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        persist(save)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole", "b.txt": "whole"}
+    signals.append(ValueError)
+    with pytest.raises(ValueError):
+        persist(save)
+    assert persist(lambda: 3) == 3

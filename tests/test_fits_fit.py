@@ -12,8 +12,10 @@ from fastai.callback.core import Callback
 
 from siren_fastai.analysis.history import COLUMNS, read_history
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.fits import record
 from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.fit import FitDiverged, FitInterrupted, fit_image, prepare_fit
+from siren_fastai.fits.folder import MARKER
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import load_image, to_uint8
@@ -155,11 +157,65 @@ def test_folders_with_contents_are_kept_unless_asked(tmp_path, rgb):
         quietly(FitSettings(rgb, tmp_path / "run", **TINY))
     result = quietly(FitSettings(rgb, tmp_path / "run", overwrite="number", **TINY))
     assert result.folder == tmp_path / "run_002" and (tmp_path / "run" / "mine.txt").is_file()
+    with pytest.raises(ValueError, match="was not written by a fit"):
+        quietly(FitSettings(rgb, tmp_path / "run", overwrite="erase", **TINY))
+    (tmp_path / "run" / MARKER).touch()
     quietly(FitSettings(rgb, tmp_path / "run", overwrite="erase", **TINY))
     assert not (tmp_path / "run" / "mine.txt").exists()
-    with pytest.raises(ValueError, match="would also erase"):
-        quietly(FitSettings(rgb, tmp_path, overwrite="erase", **TINY))
-    assert rgb.is_file()
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("bs", [50, "all"])
+def test_a_fit_with_nothing_to_write_leaves_the_old_one_as_it_was(tmp_path, rgb, epochs, bs):
+    first = quietly(FitSettings(rgb, tmp_path / "run", **TINY))
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    first.checkpoint.model.load_state_dict({k: v * math.inf for k, v in first.checkpoint.model.state_dict().items()})
+    settings = dict(start=first.checkpoint, epochs=epochs, bs=bs)
+    with pytest.raises(FitDiverged, match="nothing was written: the network starts like that. Check `omega_0`"):
+        quietly(FitSettings(rgb, tmp_path / "run", overwrite="erase", **settings))
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == files
+    with pytest.raises(FitDiverged):
+        quietly(FitSettings(rgb, tmp_path / "new", **settings))
+    assert not (tmp_path / "new").exists()
+
+
+class End(Callback):
+    """Ctrl-C once and, while the first one is on its way, again."""
+
+    def after_step(self):
+        if (self.epoch, self.iter) == (1, 0):
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise KeyboardInterrupt
+
+
+def test_ctrl_c_twice_and_once_more_while_the_state_is_written(tmp_path, rgb, monkeypatch):
+    saving, calls = record.save_checkpoint, []
+
+    def save(*args):
+        calls.append(args)
+        if len(calls) == 2:  # the first is the state that the fit starts with
+            raise KeyboardInterrupt
+        return saving(*args)
+
+    monkeypatch.setattr(record, "save_checkpoint", save)
+    with pytest.raises(FitInterrupted):
+        quietly(FitSettings(rgb, tmp_path / "run", **{**TINY, "epochs": 3}), cbs=[End()])
+    assert quietly(FitSettings(folder=tmp_path / "run", resume=True)).checkpoint.epoch == 3
+
+
+def test_a_folder_is_free_again_after_the_fit_and_after_its_failure(tmp_path, rgb):
+    settings = FitSettings(rgb, tmp_path / "run", **TINY)
+    waiting = prepare_fit(settings, lambda text: None)
+    with pytest.raises(BlockingIOError, match="another process is writing to .*run"):
+        quietly(settings)
+    waiting.run()
+    assert quietly(FitSettings(folder=tmp_path / "run", resume=True)).checkpoint.epoch == 2
+    (tmp_path / "run" / "history.txt").write_text("")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="history"):
+            quietly(FitSettings(folder=tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage
 from siren_fastai.cli.options import Chosen
 from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.fits.fit import Fit, FitDiverged, FitInterrupted, prepare_fit
-from siren_fastai.fits.folder import check_erasable, is_in_use
+from siren_fastai.fits.folder import MARKER, check_erasable, is_in_use
 from siren_fastai.fits.outputs import FitResult
 from siren_fastai.fits.presets import CURRENT, preset_values, resolve
 from siren_fastai.fits.settings import FitSettings, option_name
@@ -67,10 +67,23 @@ def _run(fit: Fit) -> FitResult:
 
 def _check_together(chosen: Chosen) -> None:
     chosen.keep_strongest(["y", "n"])
+    _check_names(chosen)
     if chosen.y and chosen.n:
         raise CommandError("--y erases the output folder and --n keeps it: give one of them")
     if chosen.resume and (chosen.y or chosen.n or chosen.given("checkpoint_path")):
         raise CommandError("--resume continues in the experiment's folder: leave --y, --n and --checkpoint_path out")
+
+
+def _check_names(chosen: Chosen) -> None:
+    """Raise CommandError for a name that an unset shell variable or `..` made another folder than the user meant."""
+    root, folder = Path(chosen.logging_root).resolve(), _folder(chosen).resolve()
+    if folder == root or folder in root.parents:
+        raise CommandError(f"--experiment_name {chosen.experiment_name} is --logging_root itself or a folder above it")
+    if root not in folder.parents and not Path(chosen.experiment_name).is_absolute():
+        raise CommandError(
+            f"--experiment_name {chosen.experiment_name} leads out of --logging_root, to {folder}; if that is meant, "
+            "give an absolute path"
+        )
 
 
 def _folder(chosen: Chosen) -> Path:
@@ -82,10 +95,14 @@ def _overwrite(chosen: Chosen) -> str | None:
     folder = _folder(chosen)
     if chosen.n or chosen.resume or not is_in_use(folder):
         return "number" if chosen.n else None
+    if not (folder / MARKER).is_file():
+        raise CommandError(
+            f"{folder} is not empty and was not written by `fit`, so it is never erased: choose another "
+            "--experiment_name, or give --n to write next to it"
+        )
     if not chosen.y:
         _ask(folder)
-    if chosen.config_filepath:
-        check_erasable(folder, [chosen.config_filepath])
+    check_erasable(folder, [chosen.config_filepath] if chosen.config_filepath else [])
     return "erase"
 
 

@@ -12,9 +12,9 @@ from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from siren_fastai.files import write_json
+from siren_fastai.files import persist
 from siren_fastai.fits.devices import deterministic, device_of
-from siren_fastai.fits.folder import prepare_folder
+from siren_fastai.fits.folder import take_folder
 from siren_fastai.fits.image import fit_to, read_image
 from siren_fastai.fits.network import build_network
 from siren_fastai.fits.outputs import FitResult, write_outputs
@@ -24,7 +24,6 @@ from siren_fastai.fits.record import RecordFit
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.fits.start import check_network_settings, loaders_for, starting_point
 from siren_fastai.fits.tensorboard import LogTensorBoard
-from siren_fastai.images import save_image
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.models.field import count_parameters
 from siren_fastai.optimizers import OPTIMIZERS
@@ -46,9 +45,10 @@ class FitDiverged(ArithmeticError):
     """The loss is not a number. `folder` holds the last complete state, of `epoch`; None if there is none."""
 
     def __init__(self, folder: Path, at: int, epoch: int | None, lr: float):
-        kept = "" if epoch is None else f"; history.txt and model_current hold the state of epoch {epoch}"
+        kept = f"; history.txt and model_current hold the state of epoch {epoch}. Give a smaller `lr` than {lr:g}"
+        none = ", and nothing was written: the network starts like that. Check `omega_0`, `scheme` and `start`"
         super().__init__(
-            f"the training diverged: the loss before epoch {at} is not a number{kept}. Give a smaller `lr` than {lr:g}"
+            f"the training diverged: the loss before epoch {at} is not a number{none if epoch is None else kept}"
         )
         self.folder, self.epoch = folder, epoch
 
@@ -66,34 +66,40 @@ class Fit:
 
     def run(self) -> FitResult:
         """Train, write everything, and return it. Raises: FitInterrupted, FitDiverged; OSError from writing."""
-        device = self.learn.dls.device
-        with deterministic(device):
-            self._train()
-            final = self.record.finish(max(self.settings.epochs, self.record.start))
-            final.model.to(device)
-            self.learn.remove_cbs([cb for cb in (self.record, self.board, *self.cbs) if cb is not None])
-            return write_outputs(final, self.record, self.learn)
+        try:
+            with deterministic(self.learn.dls.device):
+                self._train()
+                return self._finish()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C, or another request to end
+            raise FitInterrupted(self.record.folder, self._keep()) from None
+        finally:
+            self.record.place.release()
 
     def _train(self) -> None:
         record, epochs = self.record, self.settings.epochs
         if record.start >= epochs:
             record.say(f"{record.start} epochs are done already" if record.start else "no epochs to train for")
-            return
-        try:
+        else:
             with closing(self.board) if self.board else nullcontext():
                 _train(self.learn, self.settings, record.start)
-            if record.diverged is None:
-                record.check(epochs)
-        except KeyboardInterrupt:
-            raise FitInterrupted(record.folder, self._keep()) from None
+        if record.diverged is None:
+            record.check(max(epochs, record.start))
         if record.diverged is not None:
             raise FitDiverged(record.folder, record.diverged, self._keep(), self.settings.lr)
+
+    def _finish(self) -> FitResult:
+        final = persist(lambda: self.record.finish(max(self.settings.epochs, self.record.start)))
+        final.model.to(self.learn.dls.device)
+        self.learn.remove_cbs([cb for cb in (self.record, self.board, *self.cbs) if cb is not None])
+        return write_outputs(final, self.record, self.learn)
 
     def _keep(self) -> int | None:
         """Write the last complete state, and return its epoch."""
         if self.record.good is None:
             return None
-        self.record.save()
+        persist(self.record.save)
         return self.record.good.epoch
 
 
@@ -113,7 +119,10 @@ def fit_image(
 
 
 def prepare_fit(settings: FitSettings, say: Callable[[str], None] = print, cbs: Sequence[Callback] = ()) -> Fit:
-    """Read, check and build all there is to, and only then touch the folder: the first half of `fit_image`."""
+    """Read, check and build all there is to, and only then lock the folder: the first half of `fit_image`.
+
+    What the folder holds stays until `run` has a state to write.
+    """
     given, settings = settings, resolve(settings)
     device = device_of(settings.device)
     set_seed(settings.seed % 2**32, reproducible=True)
@@ -128,15 +137,16 @@ def prepare_fit(settings: FitSettings, say: Callable[[str], None] = print, cbs: 
         load_optimizer_(learn, start.optimizer)
     board = LogTensorBoard(settings.folder / "summaries") if settings.tensorboard else None
     needed = [path for path in (settings.image, settings.start) if isinstance(path, (str, os.PathLike))]
-    folder = prepare_folder(settings.folder, settings.overwrite or "never", settings.resume, needed)
+    place = take_folder(settings.folder, settings.overwrite or "never", settings.resume, needed)
+    try:
+        record = RecordFit(settings, place, target, value_range, start.epoch if settings.resume else 0, say)
+    except BaseException:
+        place.release()
+        raise
     if board:
-        board.folder = folder / "summaries"
-    record = RecordFit(settings, folder, target, value_range, start.epoch if settings.resume else 0, say)
+        board.folder = place.path / "summaries"
     learn.add_cbs([cb for cb in (record, board, *cbs) if cb is not None])
-    save_image(target, folder / "target.png")
-    place = {"logging_root": str(folder.parent), "experiment_name": folder.name}
-    write_json({**place, **settings.stored()}, folder / "options.json")
-    say(_announcement(model, target, dls, folder))
+    say(_announcement(model, target, dls, place.path))
     return Fit(settings, learn, target, record, board, cbs)
 
 

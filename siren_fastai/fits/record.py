@@ -4,7 +4,6 @@ import copy
 import math
 import random
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,14 @@ from fastai.callback.core import Callback, CancelFitException, CancelValidExcept
 from torch import Tensor
 
 from siren_fastai.analysis.history import COLUMNS, STEP_COLUMNS, read_history, write_history
-from siren_fastai.files import replacing
+from siren_fastai.files import replacing, write_json
 from siren_fastai.fits.checkpoint import save_checkpoint
+from siren_fastai.fits.folder import OutputFolder
 from siren_fastai.fits.presets import CURRENT
 from siren_fastai.fits.scores import score
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.fits.state import Checkpoint
+from siren_fastai.images import save_image
 from siren_fastai.render import render
 
 __all__ = ["LOG_LINE", "RecordFit"]
@@ -30,14 +31,19 @@ class RecordFit(Callback):
     """Before each epoch's first update, measure the network and keep a copy of the state; write both at intervals.
 
     Row e of `rows` is measured before the e-th epoch's updates, on all pixels. `good` is the last complete state, from
-    which the fit can be continued: the batches of an epoch depend on the seed and the epoch alone. A loss that is not
-    finite ends the fit; `diverged` is then the epoch. fastai's validation, which would measure again, is skipped.
+    which the fit can be continued: the batches of an epoch depend on the seed and the epoch alone. The first of them is
+    written at once, and before it nothing: what the folder held is erased only for a fit that can be continued. A loss
+    that is not finite ends the fit; `diverged` is then the epoch. fastai's validation, which would measure again, is
+    skipped.
     """
 
     order = -5  # after TrainEvalCallback has set the epoch up
 
-    def __init__(self, settings: FitSettings, folder: Path, target: Tensor, value_range, start: int = 0, say=print):
-        self.settings, self.folder, self.target, self.value_range, self.say = settings, folder, target, value_range, say
+    def __init__(
+        self, settings: FitSettings, place: OutputFolder, target: Tensor, value_range, start: int = 0, say=print
+    ):
+        self.settings, self.target, self.value_range, self.say = settings, target, value_range, say
+        self.place, self.folder, self.begun = place, place.path, False
         self.start, self.rows, self.steps, self.seconds = start, [], [], 0.0
         self.good, self.diverged, self.spent = None, None, 0.0
         if start:
@@ -108,9 +114,19 @@ class RecordFit(Callback):
         self.good = self.state(epoch)
         self.rows.append([epoch, scores["mse"], scores["psnr"], scores["ssim"]])
         self.steps.append(self._steps_until(epoch))
+        if not self.begun:
+            self.save()
+
+    def _begin(self) -> None:
+        """Take the folder over, now that there is a state to write."""
+        self.place.begin()
+        save_image(self.target, self.folder / "target.png")
+        place = {"logging_root": str(self.folder.parent), "experiment_name": self.folder.name}
+        write_json({**place, **self.settings.stored()}, self.folder / "options.json")
+        self.begun = True
 
     def check(self, epoch: int) -> None:
-        """Note whether the network diverged in the last epoch."""
+        """Note whether the network diverged in the epoch before `epoch`."""
         if not bool(self.predict().isfinite().all()):
             self.diverged = epoch
 
@@ -135,6 +151,8 @@ class RecordFit(Callback):
     def save(self, state: Checkpoint | None = None) -> None:
         """Write the history and `model_current`, to resume from, of this state or of the last complete one."""
         state = self.good if state is None else state
+        if not self.begun:
+            self._begin()
         rows = self.rows[: state.epoch]
         if rows:
             write_history(pd.DataFrame(rows, columns=list(COLUMNS)), self.folder / "history.txt")

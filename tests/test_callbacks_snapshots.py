@@ -10,9 +10,10 @@ from PIL import Image
 
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
+from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.images import load_image
+from siren_fastai.images import load_image, to_uint8
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
@@ -56,6 +57,19 @@ def test_snapshots_are_due_after_the_first_epoch_every_few_and_the_last(tmp_path
 
     learn.fit(4, 1e-3, cbs=Note())
     assert due == [True, False, True, True]
+
+
+def test_a_fit_that_ends_early_has_its_last_frame(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=[WatchFit(tmp_path / "fit.gif", every=50), StopAt("psnr", 8.5)])
+    learn.fit(30, 3e-3)
+    assert 1 < len(learn.recorder.values) < 30 and len(learn.watch_fit.frames) == 2
+    assert np.array_equal(learn.watch_fit.frames[-1], to_uint8(learn.render()))
+
+
+def test_a_level_that_is_reached_as_a_fit_ends_early_is_saved(tmp_path):
+    learn = pixel_learner(tmp_path, cbs=[SavePictureAt(tmp_path, levels=(8.0,), every=50), StopAt("psnr", 8.5)])
+    learn.fit(30, 3e-3)
+    assert learn.save_picture_at.saved[8.0][1] == learn.stop_at.reached["epoch"] > 0
 
 
 def test_the_files_and_frames_have_the_size_that_render_gives(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from learners import pixel_learner, plain_learner
 
 from siren_fastai.callbacks.metric_history import MetricHistory
@@ -49,3 +50,23 @@ def test_stop_at_survives_a_metric_that_is_not_a_number(tmp_path, capsys):
 def test_stop_at_names_the_columns_there_are(tmp_path):
     with pytest.raises(ValueError, match="train_loss.*ssimm"):
         pixel_learner(tmp_path).fit(1, cbs=StopAt("ssimm", 1.0))
+
+
+@pytest.mark.parametrize("stop_first", [True, False])
+def test_the_best_epoch_is_saved_though_it_ends_the_fit(tmp_path, stop_first):
+    cbs = [StopAt("psnr", -99.0), SaveModelCallback(monitor="psnr", fname="best")]
+    learn = pixel_learner(tmp_path, cbs=cbs if stop_first else cbs[::-1])
+    learn.fit(3, 1e-3)
+    assert learn.stop_at.reached["epoch"] == 0
+    assert learn.save_model.best == learn.stop_at.reached["value"] and (tmp_path / "models" / "best.pth").exists()
+
+
+def test_a_level_that_is_reached_as_another_callback_ends_the_fit_counts(tmp_path, capsys):
+    learn = pixel_learner(tmp_path, cbs=EarlyStoppingCallback("psnr", min_delta=99.0, patience=1))
+    learn.fit(2, 1e-3)
+    level = learn.recorder.values[-1][-1]
+    again = pixel_learner(
+        tmp_path, cbs=[EarlyStoppingCallback("psnr", min_delta=99.0, patience=1), StopAt("psnr", level - 1e-3)]
+    )
+    again.fit(2, 1e-3)
+    assert again.stop_at.reached["epoch"] == 1 and "StopAt" not in capsys.readouterr().out

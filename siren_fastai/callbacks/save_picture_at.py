@@ -49,8 +49,11 @@ class SavePictureAt(SnapshotCallback):
 
     def after_epoch(self):
         self.epochs += self.fitting
+        super().after_epoch()
+
+    def take(self):
         missing = [level for level in self.levels if level not in self.saved]
-        if self.due and missing:
+        if missing:
             self._save(missing)
 
     def _save(self, missing):

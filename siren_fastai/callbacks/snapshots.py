@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fastai.callback.core import Callback
+from fastai.torch_core import rank_distrib
 from torch import Tensor, nn
 
 from siren_fastai.coords import region_size
@@ -22,10 +23,12 @@ def snapshot(
 
 
 class SnapshotCallback(Callback):
-    """Know when a snapshot is due: after the first epoch of a fit, then every `every` epochs, and after the last.
+    """Take a snapshot after the first epoch of a fit, then every `every` epochs, and after the last.
 
-    `lr_find` takes none. Raises: ValueError for a bad `every` or `size` at once, and before the first batch for data
-    that aren't a grey or RGB image on a grid.
+    The last epoch is also that of a fit that another callback ended early. A subclass says in `take` what a snapshot
+    is. `lr_find` takes none, and of several processes the first takes them alone.
+    Raises: ValueError for a bad `every` or `size` at once, and before the first batch for data that aren't a grey or
+        RGB image on a grid.
     """
 
     def __init__(self, every: int, size: int | Sequence[int] | None):
@@ -35,10 +38,10 @@ class SnapshotCallback(Callback):
         self.every, self.size = every, size
 
     def before_fit(self):
-        self.fitting = False
+        self.fitting, self.taken = False, True  # nothing is missing before the first epoch has ended
 
     def before_train(self):
-        self.fitting = not hasattr(self, "lr_finder")
+        self.fitting = not (hasattr(self, "lr_finder") or rank_distrib())
         data = self.dls.train_ds
         image = len(getattr(data, "shape", ())) == 2 and data.grid and data.n_channels in (1, 3)
         if not image:
@@ -50,3 +53,16 @@ class SnapshotCallback(Callback):
     def due(self) -> bool:
         """Whether the epoch that has just ended is one of those to render."""
         return self.fitting and (self.epoch % self.every == 0 or self.epoch == self.n_epoch - 1)
+
+    def after_epoch(self):
+        self.taken = self.due
+        if self.taken:
+            self.take()
+
+    def after_fit(self):
+        if self.fitting and not self.taken:
+            self.take()
+
+    def take(self):
+        """Take a snapshot of the network as it is."""
+        raise NotImplementedError

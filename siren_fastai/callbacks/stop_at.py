@@ -5,13 +5,13 @@ import time
 
 from fastai.callback.core import Callback, CancelFitException
 
-from siren_fastai.callbacks.metric_history import MetricHistory
-
 __all__ = ["StopAt"]
 
 
 class StopAt(Callback):
     """Stop the fit after the first epoch whose `monitor` reaches `value`, and keep what it took in `reached`.
+
+    Other callbacks, such as SaveModelCallback, see that epoch first.
 
     `reached` is a dict of epoch (of this fit, from 0), opt_steps, seconds (training without validation) and value, all
     counted from the start of the fit. A fit that ends without reaching the value prints the best that it had, and
@@ -19,7 +19,7 @@ class StopAt(Callback):
     Raises: ValueError before the first batch if `monitor` isn't a column.
     """
 
-    order = MetricHistory.order + 10  # after the epoch is recorded
+    order = 70  # after fastai's own (65 at most): SaveModelCallback must see the epoch that ends the fit
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class StopAt(Callback):
             )
         if not self.monitoring:
             self.monitoring, self.reached = not hasattr(self, "lr_finder"), None
-        self.started = time.perf_counter()
+        self.started, self.judged = time.perf_counter(), len(self.recorder.values)
 
     def after_step(self):
         self.steps += 1
@@ -51,15 +51,21 @@ class StopAt(Callback):
         self.spent += time.perf_counter() - self.started
 
     def after_epoch(self):
-        if not self.monitoring:
-            return
-        value = self.learn.final_record[list(self.recorder.metric_names[1:]).index(self.monitor)]
+        if self.monitoring:
+            self._judge()
+            if self.reached is not None:
+                raise CancelFitException(f"{self.monitor} reached {self.reached['value']:.4g}")
+
+    def _judge(self):
+        self.judged = len(self.recorder.values)
+        value = self.recorder.values[-1][list(self.recorder.metric_names[1:]).index(self.monitor)]
         self.seen.append(value)
         if value >= self.value if self.above else value <= self.value:
             self.reached = dict(epoch=self.epoch, opt_steps=self.steps, seconds=self.spent, value=value)
-            raise CancelFitException(f"{self.monitor} reached {value:.4g}")
 
     def after_fit(self):
+        if self.monitoring and len(self.recorder.values) > self.judged:  # another callback ended the fit first
+            self._judge()
         if self.monitoring and self.reached is None:
             numbers = [value for value in self.seen if not math.isnan(value)]
             best = f"{(max if self.above else min)(numbers):.4g}" if numbers else "nan"

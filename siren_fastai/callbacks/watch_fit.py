@@ -44,9 +44,7 @@ class WatchFit(SnapshotCallback):
         """fastcore's: after the constructor, and after loading, when the attributes in `_stateattrs` are missing."""
         self.frames, self.display = [], None
 
-    def after_epoch(self):
-        if not self.due:
-            return
+    def take(self):
         pixels = to_uint8(snapshot(self.model, self.dls.train_ds, self.size))
         frame = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         if self.path is not None:
@@ -63,6 +61,7 @@ class WatchFit(SnapshotCallback):
             self.display.update(frame)
 
     def after_fit(self):
+        super().after_fit()
         self.display = None
         if self.fitting and self.frames:
             with replacing(self.path) as temporary:

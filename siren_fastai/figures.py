@@ -1,14 +1,16 @@
-"""Drawing signals side by side and a fit on one page; every function returns the matplotlib figure."""
+"""Drawing signals side by side and a fit on one page; functions that draw return the matplotlib figure."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["show_pictures", "fit_figure"]
+__all__ = ["figure_pixels", "fit_figure", "show_pictures"]
 
 
 def show_pictures(
@@ -32,6 +34,17 @@ def show_pictures(
     for ax, (title, signal) in zip(axes, pictures.items(), strict=True):
         _draw(ax, torch.as_tensor(signal).detach().float().cpu(), title, *value_range)
     return axes[0].figure
+
+
+def figure_pixels(
+    figure: Figure,  # closed afterwards, so that a notebook doesn't show it
+) -> np.ndarray:
+    """Return the drawing as an RGB image (height, width, 3) uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    plt.close(figure)
+    return pixels
 
 
 def _draw(ax, signal: Tensor, title: str, low: float, high: float) -> None:

@@ -15,6 +15,14 @@ from ranger_adabelief import RangerAdaBelief
 __all__ = ["OPTIMIZERS", "adam", "muon", "ranger", "ranger_adabelief", "soap"]
 
 
+class _Wrapper(OptimWrapper):
+    """fastai's wrapper with hyper-parameters that are numbers: its TensorBoardCallback plots each of them."""
+
+    @property
+    def hypers(self):
+        return [{k: v for k, v in hyper.items() if isinstance(v, (int, float))} for hyper in super().hypers]
+
+
 def adam(
     params,  # parameters, or a list of them for each group, as fastai passes them
     lr: float = 1e-4,  # learning rate
@@ -25,7 +33,7 @@ def adam(
 ) -> OptimWrapper:
     """Return Adam as the SIREN authors use it, without weight decay: `torch.optim.Adam` in its fused form."""
     options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
-    return OptimWrapper(params, torch.optim.Adam, lr=lr, **options)
+    return _Wrapper(params, torch.optim.Adam, lr=lr, **options)
 
 
 def ranger_adabelief(
@@ -45,7 +53,7 @@ def ranger_adabelief(
     Source: Zhuang et al. 2020, arXiv:2010.07468, whose code recommends an eps of 1e-16 for Adam-like training.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints a banner
-        return OptimWrapper(params, _QuietRanger, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+        return _Wrapper(params, _QuietRanger, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
 
 
 class _QuietRanger(RangerAdaBelief):
@@ -71,7 +79,7 @@ def soap(
     import pytorch_optimizer  # half a second, which only its users pay
 
     options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, precondition_frequency=precondition_frequency)
-    return OptimWrapper(params, pytorch_optimizer.SOAP, lr=lr, **options)
+    return _Wrapper(params, pytorch_optimizer.SOAP, lr=lr, **options)
 
 
 def muon(
@@ -97,7 +105,7 @@ def muon(
     return _MuonWrapper(opt=pytorch_optimizer.Muon(groups))
 
 
-class _MuonWrapper(OptimWrapper):
+class _MuonWrapper(_Wrapper):
     """fastai has one name for a hyper-parameter in all groups; Muon's hidden group has another for its momentum."""
 
     @property

@@ -3,13 +3,15 @@
 import math
 
 import torch
+from fastai.torch_core import TensorImage
+from fastcore.foundation import L
 from fastcore.meta import delegates
 from torch import Tensor
 
 from siren_fastai.coords import axis_positions, random_positions, sample_linear
 from siren_fastai.data.dataset import PixelDataset
 from siren_fastai.data.indexed import IndexedDL, checked_count
-from siren_fastai.figures import show_pictures
+from siren_fastai.figures import figure_pixels, show_pictures
 
 __all__ = ["PixelDL"]
 
@@ -83,14 +85,29 @@ class PixelDL(IndexedDL):
         pictures = {"batch": self._place(coords, values), "target": data.to_picture(data.values)}
         return show_pictures(pictures, **{"value_range": data.display_range, **kwargs})
 
-    def show_results(self, b, out, max_n=None, **kwargs):
-        """Draw target, reconstruction and absolute error at the samples of the batch `b`, predicted as `out`."""
-        return self.dataset.show_fit(self._place(*b), self._place(b[0], out), **kwargs)
+    def show_results(self, b, out, max_n=None, show=True, **kwargs):
+        """Draw target, reconstruction and absolute error at the samples of the batch `b`, predicted as `out`.
+
+        With `show=False`, nothing is drawn, and what fastai's loggers expect is returned: input, target, the sample
+        and the output, each as an image of the drawing.
+        """
+        target, reconstruction = self._place(*b), self.dataset.clamp(self._place(b[0], out))
+        if show:
+            return self.dataset.show_fit(target, reconstruction, **kwargs)
+        options = {"value_range": self.dataset.display_range, **kwargs}
+        target, reconstruction = (
+            TensorImage(torch.from_numpy(figure_pixels(show_pictures({title: signal}, **options))).permute(2, 0, 1))
+            for title, signal in (("target", target), ("reconstruction", reconstruction))
+        )
+        return target, target, L([(target, target)]), L([(reconstruction,)])
 
     def _place(self, coords: Tensor, values: Tensor) -> Tensor:
         """`values` (n, c) as a signal, each at the pixel nearest to its position; nan elsewhere."""
         if self.dataset.grid is None:
-            raise ValueError("these coordinates aren't a regular grid, so a batch has no place in the image")
+            raise ValueError(
+                "these coordinates aren't a regular grid, so a batch has no place in the image; "
+                "`TensorBoardCallback(log_preds=False)` draws none"
+            )
         axes = [axis_positions(n, self.dataset.grid) for n in self.dataset.shape]
         where = [
             torch.bucketize(x.contiguous(), (a[1:] + a[:-1]) / 2) for a, x in zip(axes, coords.cpu().T, strict=True)

@@ -7,6 +7,7 @@ import torch
 from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
+from fastai.torch_core import rank_distrib
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
@@ -93,6 +94,25 @@ class PixelLearner(Learner):
         values = self.get_preds(dl=self.dls.test_dl(coords[None]))[0][0]
         decoded = data.clamp(values)
         return (coords, decoded, decoded, values) if with_input else (decoded, decoded, values)
+
+    def to_distributed(
+        self,
+        sync_bn: bool = True,  # on GPUs, batch norm over the samples of all processes
+        **kwargs,  # of accelerate's `Accelerator`
+    ) -> "PixelLearner":
+        """What fastai's `distrib_ctx` calls first: share every batch among the processes, see `SharedTrainer`."""
+        from siren_fastai.distributed import SharedTrainer  # needs accelerate, which is optional
+
+        self.add_cb(SharedTrainer(sync_bn, **kwargs))
+        if rank_distrib():
+            self.remove_cb(progress.ProgressCallback)
+        return self
+
+    def detach_distributed(self) -> "PixelLearner":
+        """What fastai's `distrib_ctx` calls last, also after an error or Ctrl-C."""
+        if hasattr(self, "shared_trainer"):
+            self.shared_trainer.release()
+        return super().detach_distributed()
 
     @delegates(Learner.fit_one_cycle)
     def fit_fast(

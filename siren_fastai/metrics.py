@@ -1,12 +1,15 @@
-"""PSNR and SSIM as fastai metrics, pooled over the epoch: exact for any batch size."""
+"""PSNR and SSIM as fastai metrics, pooled over the epoch: exact for any batch size and number of processes."""
 
 import math
+from itertools import chain
 
 import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Metric
 from torch import Tensor
 
+from siren_fastai.data.share import drop_repeats, is_shared
+from siren_fastai.processes import all_values
 from siren_fastai.quality import psnr_from_mse, ssim
 
 __all__ = ["PSNR", "SSIM", "default_metrics"]
@@ -42,7 +45,8 @@ class PSNR(RangeMetric):
     """Peak signal-to-noise ratio in dB of all samples of the epoch, 10 log10(data_range^2 / MSE).
 
     The squared errors of the batches are summed in double precision and the logarithm taken once: an average of the
-    batches' PSNR would be another number. Equal signals give inf.
+    batches' PSNR would be another number. Equal signals give inf. Where several processes share the batches, each gets
+    the PSNR of all samples.
     Raises: ValueError at the end of an epoch if `clamp` is on and the targets leave the range: the range is wrong then,
     and the number would be too.
     """
@@ -60,10 +64,13 @@ class PSNR(RangeMetric):
         self.reset()
 
     def reset(self) -> None:
-        self.squares, self.extremes, self.count = [], [], 0
+        self.squares, self.extremes, self.count, self.shared = [], [], 0, False
 
     def accumulate(self, learn: Learner) -> None:
-        pred, target = learn.pred.detach().float(), learn.yb[0]
+        self.shared = is_shared(learn.dl)
+        pred, target = drop_repeats(learn.dl, learn.pred.detach().float()), drop_repeats(learn.dl, learn.yb[0])
+        if not target.numel():
+            return
         error = (self.clamped(pred) if self.clamp else pred).reshape(-1) - target.reshape(-1)
         self.squares.append(torch.dot(error, error))  # on the device: no wait per batch, no float64, which MPS lacks
         if self.clamp:
@@ -72,10 +79,19 @@ class PSNR(RangeMetric):
 
     @property
     def value(self) -> float | None:
+        if self.shared:
+            self._pool()
         if not self.count:
             return None
         self._check_targets()
         return psnr_from_mse(math.fsum(torch.stack(self.squares).tolist()) / self.count, self.data_range)
+
+    def _pool(self) -> None:
+        """Take in the sums of the other processes; the PSNR is then the same on all, to the last bit."""
+        own = [square.cpu() for square in self.squares], [pair.cpu() for pair in self.extremes], self.count
+        squares, extremes, counts = zip(*all_values(own), strict=True)
+        self.squares, self.extremes = list(chain(*squares)), list(chain(*extremes))
+        self.count, self.shared = sum(counts), False
 
     def _check_targets(self) -> None:
         extremes = torch.stack(self.extremes).cpu() if self.extremes else torch.tensor([[self.low, self.low]])
@@ -97,7 +113,7 @@ class SSIM(RangeMetric):
     """Structural similarity of the image that the epoch's batches make up (scikit-image's definition).
 
     It needs every pixel in raster order, as the validation loader of `valid="all"` gives them; batches in another order
-    give nan.
+    give nan. Where several processes share the batches, each gathers the image.
     Raises: ValueError for anything but a whole 2-D image, or targets outside the range.
     """
 
@@ -124,8 +140,9 @@ class SSIM(RangeMetric):
             self.last = math.nan
             return
         self.shape = shape
-        self.preds.append(self.clamped(learn.pred.detach().float()) - self.low)  # SSIM changes when values are shifted
-        self.targets.append(learn.yb[0] - self.low)
+        pred, target = learn.dl.to_detach((learn.pred, learn.yb[0]), cpu=False)  # of all processes
+        self.preds.append(self.clamped(pred.float()) - self.low)  # SSIM changes when values are shifted
+        self.targets.append(target - self.low)
 
     @property
     def value(self) -> float | None:

@@ -38,7 +38,7 @@ def test_metrics_equal_scikit_image_for_any_batch_size(tmp_path, valid_bs, chann
 
 def fed(metric, *batches):
     for pred, target in batches:
-        metric.accumulate(SimpleNamespace(pred=torch.tensor(pred), yb=(torch.tensor(target),)))
+        metric.accumulate(SimpleNamespace(dl=None, pred=torch.tensor(pred), yb=(torch.tensor(target),)))
     return metric.value
 
 
@@ -146,7 +146,7 @@ class WithoutFloat64(TorchDispatchMode):
 
 
 def test_psnr_needs_no_float64_on_the_device_and_loses_nothing_by_it():
-    learn = SimpleNamespace(pred=torch.zeros(64, 1), yb=(torch.full((64, 1), 1e-2),))
+    learn = SimpleNamespace(dl=None, pred=torch.zeros(64, 1), yb=(torch.full((64, 1), 1e-2),))
     metric = PSNR()
     with WithoutFloat64():
         for _ in range(300):

@@ -3,13 +3,13 @@
 from fastai.callback.core import Callback
 from fastai.optimizer import Lookahead
 
-from siren_fastai.freeze import freeze_, match_parameters, unfreeze_
+from siren_fastai.freeze import freeze_, unfreeze_
 
 __all__ = ["FreezeLayers"]
 
 
 class FreezeLayers(Callback):
-    """Freeze the parameters that match `patterns` before a fit's first training batch, and free them after the fit.
+    """Freeze the parameters that match `patterns` as a fit begins, and free them after it.
 
     Parameters that were frozen before stay frozen. Frozen tensors are bit-identical after the fit, under weight decay
     and momentum too. `lr_find` freezes as well. Ctrl-C skips fastai's `after_fit`: the parameters then stay frozen
@@ -25,15 +25,13 @@ class FreezeLayers(Callback):
 
     def before_fit(self):
         unfreeze_(self.frozen)  # left frozen by an interrupted fit
-        self.frozen, self.acted = [], False
-        match_parameters(self.model, self.patterns)
+        # not in `before_train`: PyTorch's wrapper for several processes notes here which parameters get gradients
+        self.frozen, self.started = freeze_(self.model, self.patterns), False
 
     def before_train(self):
-        if self.acted:
-            return
-        self.frozen, self.acted = freeze_(self.model, self.patterns), True
-        if isinstance(self.opt, Lookahead):
+        if not self.started and isinstance(self.opt, Lookahead):
             self.opt.slow_weights = None  # or its next synchronisation would move the frozen weights
+        self.started = True
 
     def after_fit(self):
         unfreeze_(self.frozen)

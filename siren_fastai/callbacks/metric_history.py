@@ -7,9 +7,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
-from fastai.torch_core import find_bs
+from fastai.torch_core import rank_distrib
 
 from siren_fastai.analysis.records import RECORD_COLUMNS
+from siren_fastai.data.share import samples_of_batch
 from siren_fastai.files import replacing, write_json
 
 __all__ = ["MetricHistory"]
@@ -18,7 +19,8 @@ __all__ = ["MetricHistory"]
 class MetricHistory(Callback):
     """Keep a row per training epoch across all fits of the learner; a notebook shows them as a table.
 
-    Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative), train_seconds
+    Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative; the samples are
+    those of all processes), train_seconds
     (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics. fastai's
     own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
     An epoch that is interrupted leaves no row. `read_history` and `siren-fastai analyze` read the files.
@@ -44,7 +46,7 @@ class MetricHistory(Callback):
 
     def after_batch(self):
         if self.recording and self.training:
-            self.samples_seen += find_bs(self.yb)
+            self.samples_seen += samples_of_batch(self.learn)
 
     def after_train(self):
         self.train_seconds += self.recording * (time.perf_counter() - self.started)
@@ -63,14 +65,19 @@ class MetricHistory(Callback):
         return pd.DataFrame(self.rows)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write the table as CSV with a header; an existing file is replaced whole."""
+        """Write the table as CSV with a header; an existing file is replaced whole. One process of several writes."""
+        if rank_distrib():
+            return Path(path)
         with replacing(path) as temporary:
             self.to_frame().to_csv(temporary, index=False)
         return Path(path)
 
     def to_json(self, path: str | Path) -> Path:
-        """Write the rows as a JSON list of objects; infinite and nan values become the strings "inf" and "nan"."""
-        return write_json(self.rows, path)
+        """Write the rows as a JSON list of objects; infinite and nan values become the strings "inf" and "nan".
+
+        Of several processes, one writes.
+        """
+        return Path(path) if rank_distrib() else write_json(self.rows, path)
 
     def __repr__(self) -> str:
         if not self.rows:

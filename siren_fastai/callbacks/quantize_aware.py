@@ -5,6 +5,7 @@ from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.optimizer import Lookahead, Optimizer
 from torch import nn
 
+from siren_fastai.processes import unwrapped
 from siren_fastai.quantize.aware import bake_, bits_of, is_quantize_aware, quantize_aware_, release_
 from siren_fastai.quantize.quantizers import Quantizer, fit_quantizer
 from siren_fastai.quantize.rate import RatePenalty
@@ -56,7 +57,7 @@ class QuantizeAware(Callback):
 
     def after_loss(self):
         if self.training and self.aware and self.penalty is not None:
-            self.learn.loss_grad = self.penalty(self.loss_grad, bits_of(self.model))
+            self.learn.loss_grad = self.penalty(self.loss_grad, bits_of(unwrapped(self.model)))
 
     def after_fit(self):
         if self.aware:
@@ -67,7 +68,8 @@ class QuantizeAware(Callback):
     def _end(self, how) -> dict[str, Quantizer]:
         _remove_parameters(self.opt, self.steps)
         self.aware, self.steps, self.penalty = False, [], None
-        return how(self.model) if is_quantize_aware(self.model) else self.quantizers  # else baked by hand
+        model = unwrapped(self.model)  # its names are those of one process
+        return how(model) if is_quantize_aware(model) else self.quantizers  # else baked by hand
 
 
 def _add_parameters(opt, parameters: list[nn.Parameter]) -> None:

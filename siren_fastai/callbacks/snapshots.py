@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from siren_fastai.coords import region_size
 from siren_fastai.data import PixelDataset
+from siren_fastai.processes import unwrapped
 from siren_fastai.render import render
 
 __all__ = ["SnapshotCallback", "snapshot"]
@@ -19,7 +20,7 @@ def snapshot(
     size: int | Sequence[int] | None = None,  # as for `render`; None is the data's
 ) -> Tensor:  # (height, width, c) float32 in [0, 1] on the CPU
     """Render the image of `model`; black and white are the ends of the data's `display_range`."""
-    return data.to_unit(render(model, size, grid=data.grid, clamp=data.display_range, shape=data.shape))
+    return data.to_unit(render(unwrapped(model), size, grid=data.grid, clamp=data.display_range, shape=data.shape))
 
 
 class SnapshotCallback(Callback):

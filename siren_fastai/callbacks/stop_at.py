@@ -4,6 +4,10 @@ import math
 import time
 
 from fastai.callback.core import Callback, CancelFitException
+from fastai.torch_core import rank_distrib
+
+from siren_fastai.data.share import is_shared
+from siren_fastai.processes import first_value
 
 __all__ = ["StopAt"]
 
@@ -60,13 +64,14 @@ class StopAt(Callback):
         self.judged = len(self.recorder.values)
         value = self.recorder.values[-1][list(self.recorder.metric_names[1:]).index(self.monitor)]
         self.seen.append(value)
-        if value >= self.value if self.above else value <= self.value:
+        reached = value >= self.value if self.above else value <= self.value
+        if first_value(reached) if is_shared(self.dl) else reached:  # processes that disagreed would wait forever
             self.reached = dict(epoch=self.epoch, opt_steps=self.steps, seconds=self.spent, value=value)
 
     def after_fit(self):
         if self.monitoring and len(self.recorder.values) > self.judged:  # another callback ended the fit first
             self._judge()
-        if self.monitoring and self.reached is None:
+        if self.monitoring and self.reached is None and not rank_distrib():
             numbers = [value for value in self.seen if not math.isnan(value)]
             best = f"{(max if self.above else min)(numbers):.4g}" if numbers else "nan"
             print(f"StopAt: {self.monitor} did not reach {self.value:g} in {len(self.seen)} epochs, the best is {best}")

@@ -8,9 +8,12 @@ from types import MethodType
 
 import torch
 from fastai.data.core import TfmdDL
-from fastai.torch_core import explode_types, to_device
+from fastai.torch_core import apply, explode_types, to_detach, to_device
 from fastcore.meta import delegates
 from torch import Tensor
+
+from siren_fastai.data.share import Share, batch_size
+from siren_fastai.processes import gather_rows, sum_of_all
 
 __all__ = ["IndexedDL", "checked_count"]
 
@@ -30,6 +33,9 @@ class IndexedDL(TfmdDL):
     An epoch's samples are divided into batches of nearly equal size, `bs` at most. `drop_last=True` makes batches of
     exactly `bs` and leaves the remainder out. `before_batch` transforms a batch's index tensor, `after_batch` the
     batch. A subclass that changes how a batch is made overrides `create_batch`, and draws with `device_generator()`.
+
+    Several processes divide each batch among them by their `share`, so that `bs` counts the samples of one process and
+    the batches are those of one process with `bs` times as many.
     Raises: ValueError for options of fastai's that only make sense sample by sample, such as `num_workers`.
     """
 
@@ -48,12 +54,13 @@ class IndexedDL(TfmdDL):
         bs = checked_count("bs", bs) if batch_size is None else checked_count("batch_size", batch_size)
         n = len(dataset) if n is None else checked_count("n", n)
         kwargs["num_workers"] = 0  # or fastai would start some
+        self.share, self.sizes = Share(), None  # `sizes` of the current batch: this process' part, all parts
         super().__init__(dataset, bs=bs, shuffle=shuffle, drop_last=drop_last, n=n, **kwargs)
         self._check_size()
 
     def __len__(self) -> int:
-        size = self.epoch_size
-        return size // self.bs if self.drop_last else math.ceil(size / self.bs)
+        size, bs = self.epoch_size, self.total_bs
+        return size // bs if self.drop_last else math.ceil(size / bs)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.shown_options().items())
@@ -67,6 +74,11 @@ class IndexedDL(TfmdDL):
     def epoch_size(self) -> int:
         """Samples per epoch, before `drop_last`."""
         return self.n
+
+    @property
+    def total_bs(self) -> int:
+        """Samples per batch, at most, of all processes."""
+        return self.bs * self.share.count
 
     def device_generator(self) -> torch.Generator:
         """A generator on the dataset's device, seeded by the loader's `rng`, so by `random` in the end."""
@@ -96,8 +108,23 @@ class IndexedDL(TfmdDL):
         self.after_iter()
 
     def do_batch(self, b):
-        """The batch at the index `b`, on the dataset's device."""
-        return self.create_batch(self.before_batch(b))
+        """This process' part of the batch at the index `b`, on the dataset's device."""
+        return self.create_batch(self.own_part(self.before_batch(b)))
+
+    def own_part(self, b: slice | Tensor) -> slice | Tensor:
+        """This process' part of a batch's index or rows; `sizes` are those of this batch from here on."""
+        if self.share.count == 1:
+            return b
+        part = self.share.of(b)
+        self.sizes = batch_size(part), batch_size(b)
+        return part
+
+    def create_batches(self, samps):
+        """What fastai's `DistributedDL` calls, to read sample by sample. Raises: TypeError that says what to do."""
+        raise TypeError(
+            f"`{type(self).__name__}` divides its own batches among processes: use `siren_learner`, which adds what it "
+            "needs, or `learn.add_cb(siren_fastai.distributed.SharedTrainer())` in place of fastai's `distrib_ctx`"
+        )
 
     def create_batch(self, b):
         """The batch at the index `b`, a slice or an integer tensor."""
@@ -109,7 +136,7 @@ class IndexedDL(TfmdDL):
     def _batches(self) -> Iterator[slice | Tensor]:
         """The index of each batch; slices, which copy nothing, where the samples are taken as they stand."""
         size, count = self.epoch_size, len(self)
-        used = count * self.bs if self.drop_last else size
+        used = count * self.total_bs if self.drop_last else size
         if self._in_sequence() and not self.before_batch.fs:
             return (slice(i * used // count, (i + 1) * used // count) for i in range(count))
         index = self.get_idxs()
@@ -123,9 +150,14 @@ class IndexedDL(TfmdDL):
     def _check_size(self) -> None:
         if self.n > len(self.dataset):
             raise ValueError(f"`n` must be at most the {len(self.dataset)} samples of the dataset, got {self.n}")
-        if self.drop_last and 0 < self.epoch_size < self.bs:
+        if self.drop_last and 0 < self.epoch_size < self.total_bs:
             raise ValueError(
                 f"`drop_last` leaves no batch: `bs` is {self.bs} and there are {self.epoch_size} samples; lower `bs`"
+            )
+        if self.share.count > 1 and self.epoch_size < self.share.count * len(self):
+            raise ValueError(
+                f"{self.epoch_size} samples in {len(self)} batches are too few for {self.share.count} processes: each "
+                "needs one of every batch; use fewer processes"
             )
 
     def _one_pass(self) -> None:
@@ -133,6 +165,16 @@ class IndexedDL(TfmdDL):
         batch = self.dataset[:1]
         batch = self.after_batch(batch) if len(self.dataset) else batch
         self._n_inp, self._types = max(1, len(batch) - 1), explode_types(batch)
+
+    def to_detach(self, b, cpu: bool = True, gather: bool = True):
+        """As fastai's, for metrics and predictions: of the whole batch where several processes have parts of it.
+
+        Rows are gathered in the batch's order; of numbers, such as a loss, the mean over the samples is taken.
+        """
+        if gather and self.share.count > 1:
+            own, total = self.sizes
+            b = apply(lambda x: gather_rows(x.detach()) if x.ndim else sum_of_all(x.detach() * (own / total)), b)
+        return to_detach(b, cpu, gather=False)
 
     def to(self, device) -> "IndexedDL":
         """Move the dataset to `device`, in place: loaders that share it move together."""

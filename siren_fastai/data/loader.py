@@ -11,6 +11,7 @@ from torch import Tensor
 from siren_fastai.coords import axis_positions, random_positions, sample_linear
 from siren_fastai.data.dataset import PixelDataset
 from siren_fastai.data.indexed import IndexedDL, checked_count
+from siren_fastai.data.share import batch_size
 from siren_fastai.figures import figure_pixels, show_pictures
 
 __all__ = ["PixelDL"]
@@ -57,14 +58,13 @@ class PixelDL(IndexedDL):
     def _in_sequence(self) -> bool:
         return super()._in_sequence() and self.visits is None and self.repeat == 1
 
-    def create_batch(self, b) -> tuple[Tensor, Tensor]:
-        return self._off_grid_batch(b) if self.off_grid else self.dataset[b]
+    def do_batch(self, b) -> tuple[Tensor, Tensor]:
+        return self._off_grid_batch(self.before_batch(b)) if self.off_grid else super().do_batch(b)
 
     def _off_grid_batch(self, index) -> tuple[Tensor, Tensor]:
-        """As many random positions as `index` has samples, with the signal's values there."""
+        """As many random positions as `index` has samples, with the signal's values there; this process' part."""
         data, generator = self.dataset, self.device_generator()
-        n = index.stop - index.start if isinstance(index, slice) else len(index)
-        coords = random_positions(n, len(data.shape), generator, data.device)
+        coords = self.own_part(random_positions(batch_size(index), len(data.shape), generator, data.device))
         return coords, sample_linear(data.to_picture(data.values), coords, data.grid)
 
     def new(self, dataset=None, cls=None, **kwargs) -> "PixelDL":

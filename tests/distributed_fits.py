@@ -1,0 +1,214 @@
+"""Fits for `test_distributed`: `distributed_fits.py FOLDER`, started in two processes, writes what each of them saw.
+
+Each fit is a function of a folder, so that a test can run it in one process as well.
+"""
+
+import json
+import random
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.tracker import EarlyStoppingCallback
+from fastai.torch_core import num_distrib, rank_distrib, set_seed
+from learners import pixel_learner, plain_learner
+
+from siren_fastai.callbacks.apply_init import ApplyInit
+from siren_fastai.callbacks.freeze_layers import FreezeLayers
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.save_picture_at import SavePictureAt
+from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.watch_fit import WatchFit
+from siren_fastai.metrics import PSNR, SSIM
+from siren_fastai.quality import psnr, ssim
+
+TOTAL_BS = 40  # of 99 samples: three batches of 33, which two processes divide into 16 and 17
+
+
+def mean_error(pred, target):
+    return (pred - target).abs().mean()
+
+
+def learner(path, cbs=(), valid_bs=50, **options):
+    """The same learner for any number of processes, each with its part of `TOTAL_BS`."""
+    bs = TOTAL_BS // max(num_distrib(), 1)
+    metrics = [PSNR(), SSIM(), mean_error]
+    learn = pixel_learner(path, size=(11, 9), bs=bs, metrics=metrics, cbs=[MetricHistory(), *cbs], **options)
+    learn.dls.valid.bs = valid_bs
+    return learn
+
+
+def several(learn):
+    return learn.distrib_ctx() if num_distrib() else nullcontext()
+
+
+def seen(learn) -> dict:
+    """What one process knows after its fit."""
+    rows = [{k: float(v) for k, v in row.items() if "seconds" not in k} for row in learn.metric_history.rows]
+    image, target = learn.render(), learn.dls.train_ds.to_picture(learn.dls.train_ds.values)
+    weights = torch.cat([p.detach().flatten() for p in learn.model.parameters()]).tolist()
+    return {"rows": rows, "weights": weights, "psnr": psnr(image, target), "ssim": ssim(image, target)}
+
+
+def fitted(path, epochs=4, cbs=(), **options) -> dict:
+    learn = learner(path, cbs, **options)
+    with several(learn):
+        learn.fit(epochs, 5e-3)
+    return seen(learn)
+
+
+def plain(path):
+    return fitted(path)
+
+
+def off_grid(path):
+    learn = learner(path)
+    learn.dls.train.off_grid = True
+    with several(learn):
+        learn.fit(4, 5e-3)
+    return seen(learn)
+
+
+def fixed_order(path):
+    return fitted(path, order="hilbert", repeat=2)
+
+
+def two_fits(path):
+    learn = learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3)
+        learn.fit(2, 5e-3)
+    return seen(learn)
+
+
+def quantized(path):
+    learn = learner(path, [QuantizeAware(5, budget_bits=1500)])
+    with several(learn):
+        learn.fit(3, 5e-3)
+    return seen(learn) | {"names": list(learn.quantize_aware.quantizers)}
+
+
+def stopped(path):
+    return fitted(path, 30, [StopAt("psnr", 14.0)])
+
+
+def stopped_early(path):
+    return fitted(path, 30, [EarlyStoppingCallback("valid_loss", min_delta=0.004)])
+
+
+def frozen(path):
+    learn = learner(path)
+    before = learn.model[0].linear.weight.tolist()
+    with several(learn):
+        learn.fit(2, 5e-3, cbs=FreezeLayers("0.*"))
+        kept = learn.model[0].linear.weight.tolist() == before
+        learn.fit(1, 5e-3)
+    return seen(learn) | {"kept": kept, "freed": learn.model[0].linear.weight.tolist() != before}
+
+
+def drawn_late(path):
+    """Each process draws other weights and shuffles in another order before the fit."""
+    learn = learner(path)
+    learn.add_cb(ApplyInit("siren"))
+    torch.manual_seed(rank_distrib())
+    learn.dls.train.rng = random.Random(rank_distrib())
+    with several(learn):
+        learn.fit(2, 5e-3)
+    return seen(learn)
+
+
+def files(path):
+    folder = path / f"of_rank_{rank_distrib()}"
+    folder.mkdir()
+    learn = learner(path, [SavePictureAt(folder, levels=(1.0,)), WatchFit(folder / "fit.gif")])
+    with several(learn):
+        learn.fit(2, 5e-3)
+    learn.metric_history.to_csv(folder / "history.csv")
+    learn.metric_history.to_json(folder / "history.json")
+    return sorted(file.name for file in folder.iterdir())
+
+
+def predictions(path):
+    learn = learner(path)
+    image = learn.render(clamp=None).view(-1, 3)
+    with several(learn):
+        of_all = learn.get_preds()[0]
+        shuffled = learn.get_preds(ds_idx=0)[0]
+    alone = learn.get_preds()[0] if not rank_distrib() else of_all  # outside the context, a process needs no other
+    return [float((values - image).abs().max()) for values in (of_all, shuffled, alone)]
+
+
+class Interrupt(Callback):
+    def after_batch(self):
+        if self.training:
+            raise KeyboardInterrupt
+
+
+def interrupted(path):
+    learn = learner(path)
+    try:
+        with several(learn):
+            learn.fit(2, 5e-3, cbs=Interrupt())
+    except KeyboardInterrupt:
+        return [len(batch[0]) for batch in learn.dls.valid] + [type(learn.model).__name__]
+
+
+def message_of(learn) -> str:
+    try:
+        with several(learn):
+            learn.fit(1, 5e-3)
+    except ValueError as error:
+        return str(error)
+    return "no error"
+
+
+def other_data(path):
+    set_seed(rank_distrib())
+    return message_of(pixel_learner(path, seed=rank_distrib(), valid=0.25))
+
+
+def too_few_samples(path):
+    return message_of(pixel_learner(path, size=(1, 1), bs=4))
+
+
+def fastais_own(path):
+    """An ordinary Learner of fastai's, with its own trainer and loaders, on 45 items that two processes can't halve."""
+    from fastai.distributed import DistributedDL
+
+    def broadcast(self, indices, rank):  # fastai 2.8.12 has `.cuda()` here, whatever the device
+        indices = torch.tensor(indices)
+        torch.distributed.broadcast(indices, rank)
+        return indices.tolist()
+
+    DistributedDL._broadcast = broadcast
+    learn = plain_learner(path, metrics=PSNR(clamp=False), cbs=[MetricHistory()])
+    del learn.dls.train.dataset[45:]  # training and validation have the same items
+    for dl in learn.dls:
+        dl.n = 45
+    before = learn.model[0].weight.tolist()
+    with learn.distrib_ctx(cpu=True, sync_bn=False):
+        learn.fit(2, 5e-3, cbs=FreezeLayers("0.*"))
+    x, y = (torch.stack(values) for values in zip(*learn.dls.valid.dataset, strict=True))
+    truth = psnr(learn.model.eval()(x).detach(), y, clamp=False)
+    row = learn.metric_history.rows[-1]
+    kept = learn.model[0].weight.tolist() == before
+    return {"psnr": row["psnr"], "truth": truth, "kept": kept, "samples_seen": row["samples_seen"]}
+
+
+BOTH = (plain, off_grid, fixed_order, two_fits, quantized, stopped, stopped_early)  # compared with one process
+SEVERAL = (frozen, drawn_late, files, predictions, interrupted, other_data, too_few_samples, fastais_own)
+
+
+def main(folder: Path) -> None:
+    import fastai.distributed  # noqa: F401  gives Learner.distrib_ctx
+
+    rank = rank_distrib()
+    found = {fit.__name__: fit(folder) for fit in BOTH + SEVERAL}
+    (folder / f"rank_{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,102 @@
+"""Several processes: fits by torchrun and fastai's `distrib_ctx`, compared with those of one process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import distributed_fits
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes saw, by the name of the fit."""
+    folder = tmp_path_factory.mktemp("ranks")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--local-ranks-filter", "0"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    command = [sys.executable, *launch, TESTS / "distributed_fits.py", folder]
+    done = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    return [json.loads((folder / f"rank_{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(params=[fit.__name__ for fit in distributed_fits.BOTH])
+def fits(request, ranks, tmp_path):
+    """A fit as each of two processes saw it, and the same fit in this process."""
+    return [rank[request.param] for rank in ranks], getattr(distributed_fits, request.param)(tmp_path)
+
+
+def test_the_curve_of_two_processes_is_that_of_one(fits):
+    (first, _), alone = fits
+    assert len(first["rows"]) == len(alone["rows"])
+    for row, expected in zip(first["rows"], alone["rows"], strict=True):
+        assert row == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_process_sees_the_same_numbers_and_has_the_same_weights(fits):
+    (first, second), _ = fits
+    for row, other in zip(first["rows"], second["rows"], strict=True):
+        assert row.pop("mean_error") == pytest.approx(other.pop("mean_error"), rel=1e-5)  # fastai's own average
+    assert first == second
+
+
+def test_the_metrics_are_those_of_the_whole_signal(ranks):
+    for rank in ranks:
+        last = rank["plain"]["rows"][-1]
+        assert last["psnr"] == pytest.approx(rank["plain"]["psnr"], abs=1e-4)
+        assert last["ssim"] == pytest.approx(rank["plain"]["ssim"], abs=1e-5)
+
+
+def test_stopping_ends_every_process_before_the_last_epoch(ranks):
+    for name in ("stopped", "stopped_early"):
+        assert 1 < len(ranks[0][name]["rows"]) == len(ranks[1][name]["rows"]) < 30
+
+
+def test_samples_seen_are_those_of_all_processes(ranks):
+    assert [row["samples_seen"] for row in ranks[1]["plain"]["rows"]] == [99, 198, 297, 396]
+
+
+def test_frozen_layers_stay_as_they_are_and_train_afterwards(ranks):
+    assert all(rank["frozen"]["kept"] and rank["frozen"]["freed"] for rank in ranks)
+    assert ranks[0]["frozen"]["weights"] == ranks[1]["frozen"]["weights"]
+
+
+def test_processes_start_from_the_weights_and_the_order_of_the_first(ranks):
+    assert ranks[0]["drawn_late"] == ranks[1]["drawn_late"]
+
+
+def test_the_quantisers_have_the_names_of_the_networks_parameters(ranks):
+    assert all(name[0].isdigit() for rank in ranks for name in rank["quantized"]["names"])
+
+
+def test_one_process_writes_the_files(ranks):
+    assert ranks[0]["files"] == ["at_1.0dB.png", "fit.gif", "history.csv", "history.json"]
+    assert ranks[1]["files"] == []
+
+
+def test_predictions_are_in_the_datas_order_on_every_process(ranks):
+    for rank in ranks:
+        assert rank["predictions"] == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_an_interrupted_fit_leaves_whole_loaders_and_the_bare_network(ranks):
+    for rank in ranks:
+        *sizes, model = rank["interrupted"]
+        assert sum(sizes) == 99 and model == "Sequential"
+
+
+@pytest.mark.parametrize("name, words", [("other_data", "set_seed"), ("too_few_samples", "too few for 2 processes")])
+def test_what_cannot_work_ends_in_a_clear_error_on_every_process(ranks, name, words):
+    assert all(words in rank[name] for rank in ranks)
+
+
+def test_metrics_and_freezing_work_in_a_learner_of_fastais(ranks):
+    for rank in ranks:
+        found = rank["fastais_own"]
+        assert found["kept"] and found["psnr"] == pytest.approx(found["truth"], abs=1e-3)
+        assert found["psnr"] == ranks[0]["fastais_own"]["psnr"] and found["samples_seen"] >= 2 * 45

@@ -43,10 +43,10 @@ def scored(image, model: nn.Module, quantizers) -> tuple[int, float]:
     return len(data), psnr(to_uint8(decompress(data)) / 255.0, to_uint8(image) / 255.0)
 
 
-def tuned(image, network: FittedNetwork, quantizers, steps: int, priced: bool = False) -> tuple[int, float]:
+def tuned(image, network: FittedNetwork, quantizers, steps: int, penalized: bool = False) -> tuple[int, float]:
     """After fine-tuning with these quantisers; or with a rate penalty, towards the bits that they take."""
     trainer, steps = Trainer(image, progress=False), round(TUNE * steps)
-    if priced:
+    if penalized:
         network, quantizers = trainer.tune_towards(network, quantizers, 1.0, steps)
     else:
         network, quantizers = trainer.fine_tune(network, quantizers, steps)
@@ -73,7 +73,7 @@ def one_seed(image, seed: int, steps: int) -> dict[tuple, tuple[int, float]]:
             quantizers = choose_quantizers(model, error, 8 * found[bits, "rounded"][0] - 8 * 24)
             found[row, "rounded"] = scored(image, model, quantizers)
             found[row, "fine-tuned"] = tuned(image, fresh, quantizers, steps)
-            found[row, "rate penalty"] = tuned(image, fresh, quantizers, steps, priced=True)
+            found[row, "rate penalty"] = tuned(image, fresh, quantizers, steps, penalized=True)
     return found
 
 

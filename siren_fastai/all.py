@@ -1,4 +1,4 @@
-"""The notebook's door: `from siren_fastai.all import *`. Every name is listed; none hides one of fastai's."""
+"""The public names for notebooks: `from siren_fastai.all import *`. Every one is listed; none hides one of fastai's."""
 
 from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
@@ -41,12 +41,6 @@ from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, d
 from siren_fastai.sirn.decode import decompress
 
 __all__ = [
-    "field_model",
-    "FitSettings",
-    "fit_image",
-    "save_checkpoint",
-    "load_checkpoint",
-    "Checkpoint",
     "HALF_OMEGA",
     "OPTIMIZERS",
     "PSNR",
@@ -55,9 +49,11 @@ __all__ = [
     "UNIT_GAIN",
     "USABILITY_LEVELS",
     "ApplyInit",
+    "Checkpoint",
     "ClusterFeatures",
     "Clusters",
     "Compressed",
+    "FitSettings",
     "FreezeLayers",
     "IndexedDL",
     "Learner",
@@ -86,7 +82,9 @@ __all__ = [
     "decompress",
     "describe_schemes",
     "fast_model",
+    "field_model",
     "fit_figure",
+    "fit_image",
     "fold_",
     "freeze_",
     "frequency_error",
@@ -94,6 +92,7 @@ __all__ = [
     "kmeans_labels",
     "label_entropy",
     "label_features",
+    "load_checkpoint",
     "load_image",
     "load_learner",
     "muon",
@@ -104,6 +103,7 @@ __all__ = [
     "ranger_adabelief",
     "read_history",
     "render",
+    "save_checkpoint",
     "save_image",
     "scale_widths",
     "set_seed",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import check_image
+from siren_fastai.label_maps import checked_labels
 
 __all__ = ["KMEANS_BASES", "LABEL_USES", "kmeans_labels", "label_entropy", "label_features"]
 
@@ -69,7 +70,7 @@ def label_features(
     k = _checked_count(k)
     if use not in LABEL_USES:
         raise ValueError(f"`use` must be one of {LABEL_USES}, got {use!r}")
-    flat = _checked_labels(labels, k).reshape(-1)
+    flat = checked_labels(labels, k).reshape(-1)
     if k == 1:
         return torch.zeros(flat.size, 0)
     index = torch.from_numpy(flat.astype(np.int64))[:, None]
@@ -81,7 +82,7 @@ def label_entropy(labels: Tensor | np.ndarray) -> float:
 
     Shapes: integers from 0 to 65 535, of any shape but empty.
     """
-    labels = _checked_labels(labels, MAX_LABELS)
+    labels = checked_labels(labels, MAX_LABELS)
     if labels.size == 0:
         raise ValueError("`labels` must not be empty")
     counts = np.bincount(labels.reshape(-1))
@@ -125,12 +126,3 @@ def _checked_count(k: int) -> int:
     if isinstance(k, bool) or not 1 <= operator.index(k) <= MAX_LABELS:
         raise ValueError(f"`k` must be an int from 1 to {MAX_LABELS}, got {k!r}")
     return operator.index(k)
-
-
-def _checked_labels(labels: Tensor | np.ndarray, k: int) -> np.ndarray:
-    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"`labels` must be integers, got {array.dtype}")
-    if array.size and not 0 <= array.min() <= array.max() < k:
-        raise ValueError(f"`labels` must be from 0 to k - 1 = {k - 1}, got {array.min()} to {array.max()}")
-    return array

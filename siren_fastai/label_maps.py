@@ -21,7 +21,7 @@ from siren_fastai.quantize.rangecoder import (
     to_words,
 )
 
-__all__ = ["MAX_LABELS", "decode_labels", "encode_labels", "pack_labels", "unpack_labels"]
+__all__ = ["MAX_LABELS", "checked_labels", "decode_labels", "encode_labels", "pack_labels", "unpack_labels"]
 
 MAX_LABELS = 256
 MAX_SIDE = (1 << 16) - 1
@@ -31,6 +31,19 @@ CONFIDENCE = 8.0  # the sum of a new context's counts
 NEIGHBOUR, STEP, CEILING = 8.0, 2.0, 1024.0  # for the neighbours' own labels at first; for each cell; at which to halve
 
 
+def checked_labels(
+    labels: Tensor | np.ndarray,  # of any shape
+    k: int,  # number of labels
+) -> np.ndarray:
+    """Return the labels as an array. Raises: TypeError unless integers; ValueError for labels outside [0, k)."""
+    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"`labels` must be integers, got {array.dtype}")
+    if array.size and not 0 <= array.min() <= array.max() < k:
+        raise ValueError(f"`labels` must be from 0 to k - 1 = {k - 1}, got {array.min()} to {array.max()}")
+    return array
+
+
 def encode_labels(labels: Tensor | np.ndarray, k: int) -> bytes:
     """A label map as a stream of little-endian 32-bit words.
 
@@ -38,12 +51,8 @@ def encode_labels(labels: Tensor | np.ndarray, k: int) -> bytes:
     become weights. k = 1 takes no bytes.
     Shapes: (h, w) integers in [0, k), k from 1 to 256. Raises: ValueError, TypeError for anything else.
     """
-    labels = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    _check_map(labels.shape, k)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"`labels` must be integers, got {labels.dtype}")
-    if not 0 <= labels.min() <= labels.max() < k:
-        raise ValueError(f"`labels` must be from 0 to k - 1 = {k - 1}, got {labels.min()} to {labels.max()}")
+    _check_map(np.shape(labels), k)
+    labels = checked_labels(labels, k)
     if k == 1:
         return b""
     encoder, counts, family = RangeEncoder(), _LabelCounts(k), Categorical(perfect=False)

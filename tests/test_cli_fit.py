@@ -86,7 +86,7 @@ def test_the_conventions_tell_of_one_fit(tmp_path, gray):
     note, standard = (read_history(tmp_path / name / "history.txt").to_numpy() for name in ("note", "standard"))
     np.testing.assert_allclose(note[:, 1], 4 * standard[:, 1])
     np.testing.assert_allclose(note[:, 2], -10 * np.log10(note[:, 1]))
-    assert np.all(standard[:, 2] >= note[:, 2] + 20 * math.log10(2) - 1e-9)  # the standard one cuts to [0, 1]
+    assert np.all(standard[:, 2] >= note[:, 2] + 20 * math.log10(2) - 1e-9)  # the standard one clamps to [0, 1]
 
 
 def test_the_default_picture_is_the_camera_and_sidelength_holds_for_it(tmp_path, capsys):

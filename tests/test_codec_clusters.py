@@ -16,7 +16,7 @@ pytestmark = pytest.mark.numerics
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, message",
     [
         ({"k": 0}, "`k` must be from 1 to 256"),
         ({"k": 257}, "got 257 and 16"),
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.numerics
         ({"k": 2, "by": "error"}, "use='network'"),
     ],
 )
-def test_what_is_no_way_to_cluster_is_refused(options, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_is_no_way_to_cluster_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         Clusters(**options)
 
 
@@ -73,9 +73,9 @@ def test_the_error_never_rises_and_is_the_one_that_is_returned(size, cells, k, c
     model = a_model(k, cells, seed, channels)
     coords, values = grid_coords(size), torch.rand(size[0] * size[1], channels)
     before = error_of(model, coords, values)
-    told = reassign_(model, coords, values, chunk=37)
+    found = reassign_(model, coords, values, chunk=37)
     after = error_of(model, coords, values)
-    assert told == pytest.approx((before, after), rel=1e-5) and after <= before * (1 + 1e-6)
+    assert found == pytest.approx((before, after), rel=1e-5) and after <= before * (1 + 1e-6)
     assert model.features.shape == (*cells, 1) and model.features.dtype == torch.int64
     assert reassign_(model, coords, values)[1] == pytest.approx(after, rel=1e-5), "a second time changes nothing"
 

@@ -64,7 +64,7 @@ def check(made, image, most=None):
 
 
 @pytest.mark.parametrize(
-    "options, kind, told",
+    "options, kind, message",
     [
         ({}, ValueError, "exactly one target"),
         ({"bpp": 5, "psnr": 30}, ValueError, "exactly one target"),
@@ -105,9 +105,9 @@ def check(made, image, most=None):
         ({"bpp": 5, "image": "no/such/picture.png"}, FileNotFoundError, "picture.png"),
     ],
 )
-def test_bad_input_is_refused_before_any_training(options, kind, told):
+def test_bad_input_is_refused_before_any_training(options, kind, message):
     watch = Watch()
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         quick(cbs=[watch], **options)
     assert watch.batches == 0
 

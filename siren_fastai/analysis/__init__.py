@@ -1,1 +1,1 @@
-"""What a finished fit has to tell: its history, its pictures' leading digits, figures and a report."""
+"""What a finished fit shows: its history, its images' leading digits, figures and a report."""

@@ -9,11 +9,9 @@ from torch import Tensor
 from siren_fastai.coords import grid_coords
 from siren_fastai.data.dataset import PixelDataset
 from siren_fastai.data.loader import PixelDL
-from siren_fastai.data.loaders import PixelDataLoaders
+from siren_fastai.data.loaders import VALID_BS, PixelDataLoaders
 
 __all__ = ["StepsDL", "step_loaders"]
-
-VALID_BS = 16384
 
 
 class StepsDL(PixelDL):

@@ -18,7 +18,7 @@ from siren_fastai.data.loader import PixelDL
 from siren_fastai.data.signals import as_signal
 from siren_fastai.images import load_image
 
-__all__ = ["PixelDataLoaders"]
+__all__ = ["VALID_BS", "PixelDataLoaders"]
 
 VALID_BS = 16384  # samples per validation batch where the user gives neither `valid_bs` nor a larger `bs`
 

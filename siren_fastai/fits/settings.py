@@ -34,7 +34,7 @@ CHOICES = {
     **dict(overwrite=OVERWRITE, preset=PRESETS, resize_mode=RESIZE_MODES, color=COLORS, kind=MODEL_KINDS),
     **dict(optimizer=OPTIMIZER_NAMES, schedule=SCHEDULES, metric_convention=METRIC_CONVENTIONS),
 }
-LEAST = dict(size=1, hidden_features=1, hidden_layers=0, epochs=0, bs=1, seed=0, checkpoint_every=1, log_every=1)
+MINIMA = dict(size=1, hidden_features=1, hidden_layers=0, epochs=0, bs=1, seed=0, checkpoint_every=1, log_every=1)
 
 
 def option_name(
@@ -108,7 +108,7 @@ class FitSettings:
 def _checked(name: str, value):
     if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"`{name}` must be one of {', '.join(CHOICES[name])}, got {value!r}")
-    if name in LEAST and not (name == "bs" and value == "all"):
+    if name in MINIMA and not (name == "bs" and value == "all"):
         return _checked_integer(name, value)
     if name in ("lr", "omega_0"):
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
@@ -124,9 +124,9 @@ def _checked(name: str, value):
 
 
 def _checked_integer(name: str, value) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < LEAST[name]:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < MINIMA[name]:
         also = ' or "all"' if name == "bs" else ""
-        raise ValueError(f"`{name}` must be an integer of {LEAST[name]} or more{also}, got {value!r}")
+        raise ValueError(f"`{name}` must be an integer of {MINIMA[name]} or more{also}, got {value!r}")
     return operator.index(value)
 
 

@@ -107,7 +107,7 @@ def narrowest(weight: Tensor, quantizer: Quantizer) -> Quantizer:
 
 
 def widest(weight: Tensor, step: Tensor) -> Quantizer:
-    """The quantiser of the most bits with this `step`, or with the least one that cuts no weight."""
+    """The quantiser of the most bits with this `step`, or with the least one that clamps no weight."""
     most = BITS[-1]
     return Quantizer(most, round_step(torch.maximum(step, 1.005 * weight.abs().max() / _limit(most))))
 

@@ -316,7 +316,7 @@ def test_rd_refuses_what_it_cannot_sweep(folder, tmp_path, untrained, refused):
     output = ["--output", tmp_path / "out"]
     assert "there is no folder nowhere" in refused("rd", "nowhere", "--bpp", "1", *output)
     assert "--output is the folder of the images" in refused("rd", folder, "--bpp", "1", "--output", folder)
-    assert "required: --bpp" in refused("rd", folder, *output)
+    assert "--bpp is missing: bits per pixel" in refused("rd", folder, *output)
     assert "must be a number above 0, got '-1'" in refused("rd", folder, "--bpp", "1", "-1", *output)
     assert "invalid choice: 'gif'" in refused("rd", folder, "--bpp", "1", "--codecs", "gif", *output)
     (tmp_path / "empty").mkdir()

@@ -185,11 +185,21 @@ CONFIG = {"kind": "siren", "n_in": 2, "n_out": 3, "hidden_features": 8, "hidden_
         ({"model": [1, 2]}, ""),
         ({"sine_layers": [[30.0, 1.0]]}, ""),
         ({"sine_layers": [[30.0, 1.0], [float("inf"), 1.0]]}, "omega_0 and gain must be above 0"),
+        (
+            {"sine_layers": [[30.0, 1.0], [1e308, 1.0]]},
+            "omega_0 and gain must be above 0 and at most 1e.09, got 1e.308",
+        ),
+        ({"sine_layers": [[30.0, 1e300], [30.0, 1.0]]}, "omega_0 and gain must be above 0 and at most 1e.09"),
+        ({"model": {**CONFIG, "omega_0": 1e308}}, "the settings of `model` must be at most 1e.09, got 1e.308"),
+        ({"model": {**CONFIG, "omega_0": 10**30}}, "the settings of `model` must be at most 1e.09"),
+        ({"model": {**CONFIG, "omega_0": float("nan")}}, "`omega_0` must be above 0"),
         ({"size": [10**6, 10**6]}, "`size` must be"),
         ({"size": [0, 4]}, "`size` must be"),
         ({"size": "ab"}, "`size` must be"),
         ({"grid": "hexagons"}, "`grid` 'hexagons' is impossible"),
         ({"value_range": [1, 0]}, "is impossible"),
+        ({"value_range": [0, 1e300]}, "is impossible"),
+        ({"value_range": [float("nan"), 1]}, "is impossible"),
         ({"epoch": -1}, "`epoch` and `seed`"),
         ({"model": {**CONFIG, "hidden_features": 10**40}}, ""),
         ({"options": "text"}, ""),
@@ -200,6 +210,16 @@ CONFIG = {"kind": "siren", "n_in": 2, "n_out": 3, "hidden_features": 8, "hidden_
 )
 def test_impossible_headers_are_refused(tmp_path, changes, message):
     refuse(tmp_path, forge(tmp_path, **changes), message)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_networks_that_diverged_are_refused(tmp_path, value):
+    saved = checkpoint()
+    with torch.no_grad():
+        saved.model.net[0].linear.weight[3, 1] = value
+    save_checkpoint(saved, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="its weights hold NaN or infinite values: its training diverged"):
+        load_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_half_precision_weights_are_refused(tmp_path):

@@ -74,6 +74,27 @@ def test_a_picture_with_nan(refused, tmp_path):
     assert "nan.tiff: an image must hold finite values" in refused("--image_filepath", tmp_path / "nan.tiff")
 
 
+@pytest.mark.parametrize("command", ["fit", "compress"])
+def test_what_reading_an_image_leaves_out_is_said(tmp_path, command, capsys):
+    levels = np.full((16, 16, 4), 255, np.uint8)
+    Image.fromarray(levels).save(tmp_path / "opaque.png")
+    levels[3:, 4:, 3] = 99
+    Image.fromarray(levels).save(tmp_path / "alpha.png")
+    frames = [Image.new("L", (16, 16), level) for level in (0, 80, 160)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    for name, lost in (
+        ("opaque.png", []),
+        ("alpha.png", ["its transparent parts are composited on white"]),
+        ("film.gif", ["only the first of 3 frames is used"]),
+    ):
+        path = tmp_path / name
+        if command == "fit":
+            assert fit(tmp_path, *TINY, "--image_filepath", path, epochs=1, name=path.stem) == 0
+        else:
+            assert main(["compress", str(path), f"{path}.sirn", "--bpp", "9", "--steps", "1"]) == 0
+        assert capsys.readouterr().err == "".join(f"siren-fastai: warning: {path}: {what}\n" for what in lost)
+
+
 @pytest.fixture(scope="module")
 def thirty_megapixels(tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "large.png"
@@ -310,6 +331,18 @@ def test_training_that_diverges_ends_and_keeps_the_last_whole_state(tmp_path, gr
         (["--scheme", "siren", "--model_type", "relu"], "must have sine layers"),
         (["--device", "cuda:99"], "--device cuda:99: not available here"),
         (["--device", "quantum"], "--device quantum: not available here"),
+        (
+            ["--device", "mps"],
+            "--device mps: not available here (mps is not supported; give auto, cpu, cuda or cuda:<n>)",
+        ),
+        (["--omega_0", "1e300"], "--omega_0: must be a number above 0"),
+        (["--omega_0", "1e30"], "--omega_0 must be a number from 1e-06 to 1e+06, got 1e+30"),
+        (
+            ["--hidden_features", "1000000"],
+            "network of 1 hidden layers of 1,000,000 needs about 26083.8 GiB",
+        ),
+        (["--hidden_layers", "1000000"], "--hidden_layers must be at most 1000, got 1000000"),
+        (["--sidelength", "900000000"], "an image of 900000000x900000000 pixels needs about"),
         (["--checkpoint_path", "none.safetensors"], "--checkpoint_path: there is no file none.safetensors"),
         (["--resume"], "leave --y, --n and --checkpoint_path out"),
     ],

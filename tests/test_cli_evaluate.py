@@ -11,7 +11,7 @@ from cli_runs import TINY, fit, levels_of, picture_file
 from PIL import Image
 
 from siren_fastai.cli.main import main
-from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.images import load_image, to_uint8
 
 NOTE = "0.288646 5.396346 -0.003688\n0.214251 6.690774 0.034964\n0.199153 7.008121 0.049086\n"
@@ -112,6 +112,10 @@ def test_render_warns_of_a_square_from_a_wide_image(run, tmp_path, capsys):
         (["--size", "9000000"], "GiB, and"),
         (["--size", "9", "9", "9"], "--size takes the shorter side, or height and width; got 3 numbers"),
         (["--device", "quantum"], "not available here"),
+        (["--device", "mps"], "mps: not available here (mps is not supported; give auto, cpu, cuda or cuda:<n>)"),
+        (["--size", "99999999999999999999999"], "--size: must be an integer from 1 to 1000000000, got"),
+        (["--size", "300", "--max_seconds", "1e-5"], "300x400 pixels would take about 0 s: give a smaller --size, or"),
+        (["--region", "-1", "-1", "nan", "1"], "--region: must be a finite number, got 'nan'"),
     ],
 )
 def test_render_refuses_the_impossible(run, tmp_path, capsys, arguments, message):
@@ -128,9 +132,26 @@ def test_files_that_are_no_checkpoints_or_no_pictures(run, tmp_path, capsys):
         assert main([*command, "nowhere.safetensors", *rest]) == 2
         assert "there is no checkpoint nowhere.safetensors" in last_error(capsys, command[0])
     assert main(["render", final(run), str(tmp_path / "out.doc")]) == 2
-    assert "must end in an image's suffix" in last_error(capsys, "render")
+    assert "OUTPUT must end in an image's suffix such as .png, got" in last_error(capsys, "render")
+    assert main(["render", final(run), str(tmp_path / "out.webp"), "--size", "20000"]) == 2
+    assert "a .webp file has at most 16,383 pixels a side, got 20000x26667: write a .png" in last_error(
+        capsys, "render"
+    )
     assert main(["render", final(run)]) == 2
     assert "OUTPUT is missing: the image to write" in last_error(capsys, "render")
+
+
+@pytest.mark.parametrize(
+    "size, message",
+    [((16_384, 16_384), "images have at most 89 megapixels"), ((4000, 4000), "4000x4000 pixels would take")],
+)
+def test_checkpoints_that_claim_a_large_image_cost_little(run, tmp_path, capsys, size, message):
+    saved = load_checkpoint(final(run))
+    saved.size = size
+    path = str(save_checkpoint(saved, tmp_path / "large.safetensors"))
+    for command in (["evaluate", path, "--max_seconds", "0.01"], ["render", path, "x.png", "--max_seconds", "0.01"]):
+        assert main(command) == 2
+        assert message in last_error(capsys, command[0])
 
 
 # --- analyze

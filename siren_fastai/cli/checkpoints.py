@@ -1,7 +1,9 @@
 """A checkpoint on the command line: opened, and compared with the image it was fitted to."""
 
+import math
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from siren_fastai.cli.errors import CommandError, as_usage
@@ -26,6 +28,10 @@ def open_checkpoint(path: str) -> Checkpoint:
         checkpoint = load_checkpoint(path)
     if len(checkpoint.size) != 2 or checkpoint.grid is None or checkpoint.channels not in (1, 3):
         raise CommandError(f"{path} holds a signal that is not an image; use `load_checkpoint` in Python")
+    if math.prod(checkpoint.size) > Image.MAX_IMAGE_PIXELS:
+        most = Image.MAX_IMAGE_PIXELS // 1_000_000
+        height, width = checkpoint.size
+        raise CommandError(f"{path} asks for {height}x{width} pixels; images have at most {most} megapixels")
     return checkpoint
 
 

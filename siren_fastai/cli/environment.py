@@ -1,11 +1,10 @@
 """Options in the environment: SIREN_FASTAI_<OPTION>, checked before they are used."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from siren_fastai.cli.config import check_value
-from siren_fastai.cli.errors import CommandError, did_you_mean
+from siren_fastai.cli.errors import CommandError, did_you_mean, warn
 
 __all__ = ["ENVIRONMENT", "check_environment", "config_arguments", "warn_of_unknown"]
 
@@ -41,4 +40,4 @@ def warn_of_unknown(options: Iterable[str], environment: Mapping[str, str]) -> N
     for name in environment:
         if name.startswith(ENVIRONMENT) and name not in known:
             hint = did_you_mean(name, known, ENVIRONMENT) or "; no command has such an option"
-            print(f"siren-fastai: warning: the environment variable {name} has no effect{hint}", file=sys.stderr)
+            warn(f"the environment variable {name} has no effect{hint}")

@@ -1,14 +1,20 @@
-"""How a command ends when it cannot go on: one message, no traceback, an exit code."""
+"""Messages: how a command ends when it cannot go on, with one line, no traceback and an exit code; and warnings."""
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "did_you_mean", "in_options"]
+__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "did_you_mean", "in_options", "warn"]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 LONGEST = 600  # characters of a message: torch's may hold a stack
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error."""
+    print(f"siren-fastai: warning: {message}", file=sys.stderr, flush=True)
 
 
 class CommandError(Exception):

@@ -7,10 +7,13 @@ import argparse
 import errno
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
-from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options
+from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options, warn
 from siren_fastai.cli.options import Command
 
 __all__ = ["main"]
@@ -49,7 +52,17 @@ def _run(command: Command, arguments: list[str]) -> int:
     if chosen.print_config:
         print(chosen.listing())
         return 0
-    return command.run(chosen)
+    with _warnings_as_lines():
+        return command.run(chosen)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show the library's warnings, such as of an image's alpha channel, as lines of the command."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module="siren_fastai")
+        warnings.showwarning = lambda message, *_, **__: warn(" ".join(str(message).split()))
+        yield
 
 
 def _without_command(arguments: list[str]) -> int:

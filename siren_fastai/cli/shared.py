@@ -1,9 +1,21 @@
 """Options that several commands have."""
 
-from siren_fastai.cli.options import Option, integer
+from siren_fastai.cli.options import Option, integer, positive
 from siren_fastai.names import COLORS
 
-__all__ = ["CHECKPOINT", "COLOR", "CONFIG", "DEVICE", "OVERWRITE", "PRINT_CONFIG", "SEED", "SIRN_FILE", "SIZE", "STEPS"]
+__all__ = [
+    "CHECKPOINT",
+    "COLOR",
+    "CONFIG",
+    "DEVICE",
+    "MAX_SECONDS",
+    "OVERWRITE",
+    "PRINT_CONFIG",
+    "SEED",
+    "SIRN_FILE",
+    "SIZE",
+    "STEPS",
+]
 
 CONFIG = Option(
     "config_filepath", "config file: key=value, flag=true, list=[a,b,c]; # and ; start comments", short="-c"
@@ -21,6 +33,13 @@ SIZE = Option(
     integer(1),
     nargs="+",
     metavar="N",
+)
+MAX_SECONDS = Option(
+    "max_seconds",
+    "reject a checkpoint whose image would take longer to draw, as measured on a small part",
+    positive,
+    600,
+    metavar="S",
 )
 STEPS = Option(
     "steps",

@@ -1,13 +1,17 @@
-"""The size of an image that a command writes: from `--size` and `--region`, within the memory there is."""
+"""The size of an image that a command writes: within what memory, time and format allow."""
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from siren_fastai.cli.errors import CommandError, as_usage
-from siren_fastai.cli.terminal import warn
+from siren_fastai.cli.errors import CommandError, as_usage, warn
 from siren_fastai.coords import region_size
 from siren_fastai.fits.devices import available_memory, device_of
 
-__all__ = ["check_memory", "output_size"]
+__all__ = ["check_format", "check_memory", "check_seconds", "output_size"]
+
+LONGEST_SIDES = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 65_536, "GIF": 65_535}  # pixels; the others take any image
+SAMPLE = 128  # pixels a side, of the image that is timed
 
 
 def output_size(
@@ -36,6 +40,37 @@ def _warn_of_distortion(height: int, width: int, width_per_height: float) -> Non
     """Warn unless height or width is what the other one asks for, within a pixel."""
     if min(abs(height * width_per_height - width), abs(width / width_per_height - height)) > 1:
         warn(f"--size {height} {width} changes the proportions of the image; --size {min(height, width)} keeps them")
+
+
+def check_format(path: str, size: tuple[int, int]) -> None:
+    """Reject, before any work, a file whose suffix is no image's, or whose format has no room for the size."""
+    from PIL import Image
+
+    suffix = Path(path).suffix.lower()
+    image_format = Image.registered_extensions().get(suffix)
+    if image_format not in Image.SAVE:
+        raise CommandError(f"OUTPUT must end in an image's suffix such as .png, got {path!r}")
+    most = LONGEST_SIDES.get(image_format, 2**31 - 1)
+    if max(size) > most:
+        raise CommandError(f"a {suffix} file has at most {most:,} pixels a side, got {size[0]}x{size[1]}: write a .png")
+
+
+def check_seconds(checkpoint, size: tuple[int, int], most: float) -> float:
+    """Return about how many seconds a rendering of `size` takes here, timed on a small one.
+
+    Raises: CommandError for more than `most`.
+    """
+    small = tuple(min(n, SAMPLE) for n in size)
+    for _ in range(2):  # the first prepares
+        began = time.perf_counter()
+        checkpoint.render(small)
+    seconds = (time.perf_counter() - began) * (size[0] * size[1]) / (small[0] * small[1])
+    if seconds > most:
+        raise CommandError(
+            f"{size[0]}x{size[1]} pixels would take about {seconds:,.0f} s: give a smaller --size, or --max_seconds to "
+            "wait so long"
+        )
+    return seconds
 
 
 def check_memory(size: tuple[int, int], floats_per_pixel: int) -> None:

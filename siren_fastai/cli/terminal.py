@@ -1,4 +1,4 @@
-"""What a command shows while it runs: a progress line, and warnings."""
+"""What a command shows while it runs: a progress line."""
 
 import sys
 import time
@@ -6,12 +6,7 @@ import time
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 
-__all__ = ["ProgressLine", "warn"]
-
-
-def warn(message: str) -> None:
-    """Print a warning on standard error."""
-    print(f"siren-fastai: warning: {message}", file=sys.stderr, flush=True)
+__all__ = ["ProgressLine"]
 
 
 class ProgressLine(Callback):

@@ -42,6 +42,7 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 FORMAT, VERSION = "siren_fastai checkpoint", 2
 MAX_SAMPLES, MAX_AXES = 1 << 28, 8  # a hostile file must not ask for more
+MAX_SETTING, MAX_VALUE = 1e9, 1e30  # of a network's settings and of value ranges: far from where float32 overflows
 
 
 def save_checkpoint(
@@ -89,8 +90,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Read a checkpoint, on the CPU; the random state is left as it is.
 
-    Raises: ValueError for a file that is truncated, of another kind, or inconsistent (nothing in it is run, and no
-    more memory is taken than its size justifies); OSError for one that cannot be opened.
+    Raises: ValueError for a file that is truncated, of another kind, inconsistent, or of a network that diverged
+    (nothing in it is run, and no more memory is taken than its size justifies); OSError for one that cannot be opened.
     """
     path = Path(path)
     with open(path, "rb"):  # an OSError of its own for what is missing or locked
@@ -143,7 +144,7 @@ def _range(name: str, value) -> tuple[float, float] | None:
     if value is None:
         return None
     low, high = (float(x) for x in value)
-    if not -math.inf < low < high < math.inf:
+    if not -MAX_VALUE <= low < high <= MAX_VALUE:
         raise ValueError(f"`{name}` {[low, high]!r:.80} is impossible")
     return low, high
 
@@ -162,15 +163,29 @@ def _model(description: dict, sines: list, weights: dict[str, Tensor]) -> nn.Mod
         raise ValueError(f"its tensors {found!r:.60}... are not those of `model`, {expected!r:.60}...")
     if any(weights[name].dtype != tensor.dtype for name, tensor in empty.state_dict().items()):
         raise ValueError("its weights must be float32")
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise ValueError("its weights hold NaN or infinite values: its training diverged")
+    _check_settings(description)
     with torch.random.fork_rng(devices=[]):
         model = build_model(description)
     model.load_state_dict(weights)
     _check_labels(model)
     for layer, (omega_0, gain) in zip(sine_layers(model), sines, strict=True):
-        if not (0 < omega_0 < math.inf and 0 < gain < math.inf):
-            raise ValueError(f"omega_0 and gain must be above 0, got {omega_0!r} and {gain!r}")
+        if not (0 < omega_0 <= MAX_SETTING and 0 < gain <= MAX_SETTING):
+            raise ValueError(
+                f"omega_0 and gain must be above 0 and at most {MAX_SETTING:g}, got {omega_0!r:.40} and {gain!r:.40}"
+            )
         layer.omega_0, layer.gain = float(omega_0), float(gain)
     return model
+
+
+def _check_settings(description: dict | list) -> None:
+    """Reject numbers in a description with which a network cannot compute."""
+    for part in description.values() if isinstance(description, dict) else description:
+        if isinstance(part, (dict, list)):
+            _check_settings(part)
+        elif isinstance(part, (int, float)) and not abs(part) <= MAX_SETTING:
+            raise ValueError(f"the settings of `model` must be at most {MAX_SETTING:g}, got {part!r:.40}")
 
 
 def _check_labels(model: nn.Module) -> None:

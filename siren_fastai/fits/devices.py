@@ -10,17 +10,22 @@ import torch
 __all__ = ["available_memory", "deterministic", "device_of"]
 
 
+SUPPORTED = ("cpu", "cuda")  # not mps, Apple's GPUs: nothing has been tried there, and they have no float64
+
+
 def device_of(
     name: str,  # "cpu", "cuda", "cuda:<n>", or "auto": a GPU if there is one
 ) -> torch.device:
-    """Return the device of that name. Raises: ValueError if it is not available."""
+    """Return the device of that name. Raises: ValueError if it is not available, or neither a CPU nor a CUDA GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in SUPPORTED:
+            raise RuntimeError(f"{device.type} is not supported; give auto, cpu, cuda or cuda:<n>")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:200]
         raise ValueError(f"`device` {name}: not available here ({reason})") from None
     return device
 

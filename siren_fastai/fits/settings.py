@@ -35,6 +35,9 @@ CHOICES = {
     **dict(optimizer=OPTIMIZER_NAMES, schedule=SCHEDULES, metric_convention=METRIC_CONVENTIONS),
 }
 MINIMA = dict(size=1, hidden_features=1, hidden_layers=0, epochs=0, bs=1, seed=0, checkpoint_every=1, log_every=1)
+MAXIMA = dict(seed=2**63 - 1, hidden_layers=1000)
+MAX_INTEGER = 10**9  # of all others
+RANGES = dict(lr=(0, 3.4e38), omega_0=(1e-6, 1e6))  # what float32 can hold; beyond it a sine of pixels is noise
 
 
 def option_name(
@@ -111,8 +114,10 @@ def _checked(name: str, value):
     if name in MINIMA and not (name == "bs" and value == "all"):
         return _checked_integer(name, value)
     if name in ("lr", "omega_0"):
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
-            raise ValueError(f"`{name}` must be a number above 0, got {value!r}")
+        low, high = RANGES[name]
+        if isinstance(value, bool) or not isinstance(value, Real) or not (low <= value <= high and value > 0):
+            allowed = f"from {low:g} to {high:g}" if low else "above 0 that float32 can hold"
+            raise ValueError(f"`{name}` must be a number {allowed}, got {value!r}")
         return float(value)
     if name == "folder" and (not isinstance(value, (str, os.PathLike)) or not str(value)):
         raise ValueError(f"`folder` must name the output folder, got {value!r}")
@@ -127,6 +132,8 @@ def _checked_integer(name: str, value) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < MINIMA[name]:
         also = ' or "all"' if name == "bs" else ""
         raise ValueError(f"`{name}` must be an integer of {MINIMA[name]} or more{also}, got {value!r}")
+    if value > MAXIMA.get(name, MAX_INTEGER):
+        raise ValueError(f"`{name}` must be at most {MAXIMA.get(name, MAX_INTEGER)}, got {value!r:.80}")
     return operator.index(value)
 
 

@@ -27,7 +27,7 @@ def run(chosen: Chosen) -> int:
     """Write the image to `chosen.output`."""
     from dataclasses import replace
 
-    from siren_fastai.cli.sizes import check_memory, output_size
+    from siren_fastai.cli.sizes import check_format, check_memory, output_size
     from siren_fastai.images import save_image
     from siren_fastai.sirn.decode import decode
     from siren_fastai.sirn.format import Limits, read
@@ -39,6 +39,7 @@ def run(chosen: Chosen) -> int:
     check_memory((height, width), (8 if encoded.denoise else 3) * encoded.channels)  # a denoiser makes copies
     encoded = replace(encoded, height=height, width=width)
     output = check_output(chosen.output, chosen.y, chosen.file)
+    check_format(chosen.output, (height, width))
     with as_usage():
         save_image(decode(encoded), output)
     print(f"{output}: {height}x{width} pixels")

@@ -1,7 +1,7 @@
 """`siren-fastai evaluate`: score a checkpoint against an image."""
 
 from siren_fastai.cli.options import Chosen, Command, Option
-from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, PRINT_CONFIG
+from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, PRINT_CONFIG
 from siren_fastai.names import RESIZE_MODES
 
 __all__ = ["COMMAND"]
@@ -14,6 +14,7 @@ OPTIONS = (
     Option(
         "output", "folder for metrics.json, the prediction and an annotated figure (default: none)", metavar="FOLDER"
     ),
+    MAX_SECONDS,
     DEVICE,
     PRINT_CONFIG,
 )
@@ -25,6 +26,7 @@ def run(chosen: Chosen) -> int:
 
     from siren_fastai.cli.checkpoints import open_checkpoint, target_of, write_evaluation
     from siren_fastai.cli.errors import as_usage
+    from siren_fastai.cli.sizes import check_memory, check_seconds
     from siren_fastai.files import strict_json
     from siren_fastai.fits.devices import deterministic, device_of
     from siren_fastai.fits.scores import metrics_of
@@ -32,9 +34,11 @@ def run(chosen: Chosen) -> int:
     with as_usage():
         device = device_of(chosen.device)
     checkpoint = open_checkpoint(chosen.checkpoint)
-    target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
+    check_memory(checkpoint.size, 6 * checkpoint.channels)
     checkpoint.model.to(device)
-    with deterministic(device):
+    with deterministic(device), as_usage():
+        check_seconds(checkpoint, checkpoint.size, chosen.max_seconds)
+        target = target_of(checkpoint, chosen.image_filepath, chosen.resize_mode)
         prediction = checkpoint.render()
     metrics = metrics_of(checkpoint, prediction, target)
     print(strict_json(metrics))

@@ -1,7 +1,7 @@
 """`siren-fastai render`: draw a checkpoint at any size, whole or in part."""
 
 from siren_fastai.cli.options import Chosen, Command, Option, number
-from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, PRINT_CONFIG, SIZE
+from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, PRINT_CONFIG, SIZE
 
 __all__ = ["COMMAND"]
 
@@ -17,6 +17,7 @@ OPTIONS = (
         nargs=4,
         metavar=("T", "L", "B", "R"),
     ),
+    MAX_SECONDS,
     DEVICE,
     PRINT_CONFIG,
 )
@@ -26,7 +27,7 @@ def run(chosen: Chosen) -> int:
     """Write the image to `chosen.output`."""
     from siren_fastai.cli.checkpoints import open_checkpoint
     from siren_fastai.cli.errors import as_usage
-    from siren_fastai.cli.sizes import check_memory, output_size
+    from siren_fastai.cli.sizes import check_format, check_memory, check_seconds, output_size
     from siren_fastai.fits.devices import deterministic, device_of
     from siren_fastai.images import save_image
 
@@ -34,9 +35,11 @@ def run(chosen: Chosen) -> int:
         device = device_of(chosen.device)
     checkpoint = open_checkpoint(chosen.checkpoint)
     size = height, width = output_size(checkpoint.size, chosen.size, chosen.region)
+    check_format(chosen.output, size)
     check_memory(size, 3 * checkpoint.channels)
     checkpoint.model.to(device)
     with deterministic(device), as_usage():
+        check_seconds(checkpoint, size, chosen.max_seconds)
         image = checkpoint.render(size, chosen.region and tuple(chosen.region))
         save_image(image, chosen.output)
     print(f"{chosen.output}: {height}x{width} pixels")

@@ -58,8 +58,8 @@ def fresh_decode(path: Path, target: Path) -> tuple[float, float, int]:
         run = subprocess.run(
             [sys.executable, "-c", DECODE, str(path), str(png)], check=True, stdout=subprocess.PIPE, text=True
         )
-        measured = json.loads(run.stdout)
-        return psnr(load_image(png, mode="rgb"), load_image(target, mode="rgb")), measured["seconds"], measured["pixels"]
+        shown = json.loads(run.stdout)
+        return psnr(load_image(png, mode="rgb"), load_image(target, mode="rgb")), shown["seconds"], shown["pixels"]
 
 
 def coin_seconds(path: Path, steps: int) -> tuple[float, float]:

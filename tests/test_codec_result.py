@@ -10,7 +10,7 @@ from siren_fastai.images import to_uint8
 from siren_fastai.quality import psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.denoise import denoise
-from siren_fastai.sirn.format import write
+from siren_fastai.sirn.format import FormatError, Limits, read, write
 
 
 def levels(image):
@@ -39,3 +39,13 @@ def test_the_best_denoiser_is_the_one_that_helps_most_or_none():
     ]
     assert psnr(levels(denoise(noisy, found.method, found.strength)), levels(clean)) == pytest.approx(max(scores))
     assert best_denoiser(clean, clean) is None
+
+
+@pytest.mark.parametrize("size", [(24, 16), (2000, 1500)])
+def test_the_report_says_how_long_decoding_takes_in_the_readers_own_unit(size):
+    data = write(encoded(*size, hidden=(16, 8)))
+    report = measured(data, torch.zeros(*size, 3), {}).report
+    limit = 1e9 * report["decoding_seconds"]
+    assert report["decoding_seconds"] > 0 and read(data, Limits(work=1.001 * limit))
+    with pytest.raises(FormatError, match="s of one core to decode"):
+        read(data, Limits(work=0.999 * limit))

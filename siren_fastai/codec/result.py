@@ -9,11 +9,12 @@ from siren_fastai.codec.encode import Quantized, file_of
 from siren_fastai.codec.source import Source
 from siren_fastai.images import to_uint8
 from siren_fastai.quality import SSIM_WINDOW, bits_per_pixel, psnr, ssim
-from siren_fastai.sirn.contents import Denoise
+from siren_fastai.sirn.contents import Denoise, Encoded
 from siren_fastai.sirn.decode import decode, float_error
 from siren_fastai.sirn.denoise import denoise
 from siren_fastai.sirn.format import read
 from siren_fastai.sirn.reader import TRUSTED
+from siren_fastai.sirn.work import decoding_work
 
 __all__ = ["STRENGTHS", "Compressed", "best_denoiser", "measured", "with_denoiser"]
 
@@ -40,7 +41,13 @@ def measured(data: bytes, target: Tensor, report: dict) -> Compressed:
     similarity = ssim(shown, wanted) if min(image.shape[:2]) >= SSIM_WINDOW else None
     size = {"bytes": len(data), "bpp": bits_per_pixel(len(data), image.shape)}
     quality = {"psnr": psnr(shown, wanted), "ssim": similarity, "float_error": float_error(encoded)}
-    return Compressed(data, image, {**report, **size, **quality})
+    return Compressed(data, image, {**report, **size, **quality, "decoding_seconds": _decoding_seconds(encoded)})
+
+
+def _decoding_seconds(encoded: Encoded) -> float:
+    noise = encoded.denoise and (encoded.denoise.method, encoded.denoise.strength)
+    dims = [network.dims for network in encoded.networks]
+    return decoding_work(encoded.height, encoded.width, encoded.channels, dims, noise) / 1e9
 
 
 def with_denoiser(made: Compressed, source: Source, found: Quantized, asked: str | tuple[str, float]) -> Compressed:

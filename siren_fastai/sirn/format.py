@@ -147,7 +147,7 @@ def _check_work(reader: Reader, picture: dict, dims: list[list[int]], noise: Den
     if work > limits.work:
         reader.fail(
             f"{' x '.join(map(str, sizes))} values would take about {work / 1e9:.3g} s of one core to decode, and the "
-            f"limit is {limits.work / 1e9:.3g} s: give larger `Limits` if you trust the file"
+            f"limit is {limits.work / 1e9:.3g} s: raise it if you trust the file (`Limits(work=...)`, --max_seconds)"
         )
 
 

@@ -13,7 +13,7 @@ __all__ = ["chunk_for", "decoding_work"]
 
 CHUNK_NUMBERS = 1 << 22  # numbers of one layer at a time, so that memory is bounded for wide networks too
 PIXEL, VALUE, SINE, PRODUCT, CALL = 40, 5, 6, 0.02, 30_000  # the last is for each layer of each network, per chunk
-MEDIAN_WINDOW, TV_VALUE, TV_CHANNEL = 12, 600, 5_000_000
+MEDIAN_WINDOW, TV_VALUE, TV_CHANNEL = 12, 800, 5_000_000
 NLM_BORDER = 16  # pixels that scikit-image adds to each axis
 
 

@@ -57,6 +57,9 @@ HELPERS = (
 )
 
 
+DEFAULT_SECONDS = 1.5  # what decompress takes without being asked
+
+
 def run(chosen: Chosen) -> int:
     """Write the file and, if asked, the report; after Ctrl-C the best so far."""
     from siren_fastai.cli.terminal import ProgressLine
@@ -142,7 +145,8 @@ def _described(report: dict, n_bytes: int) -> str:
         method, strength = report["denoise"] or ("no denoiser helps", None)
         named = method if strength is None else f"denoised by {method}, strength {strength:g}"
         text += f"; {named}: {report['psnr_before_denoising']:.2f} dB without"
-    return text
+    seconds = report["decoding_seconds"]
+    return text if seconds <= DEFAULT_SECONDS else f"{text}; decompress it with --max_seconds {seconds + 0.05:.1f}"
 
 
 def _check_finished(report: dict, output: Path) -> None:

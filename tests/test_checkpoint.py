@@ -134,7 +134,7 @@ def refuse(tmp_path, content, message):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(
-        ValueError, match=f"bad.safetensors is no checkpoint of this library, or a damaged one: .*{message}"
+        ValueError, match=f"bad.safetensors is not a checkpoint of this library, or a damaged one: .*{message}"
     ):
         load_checkpoint(path)
 
@@ -334,5 +334,5 @@ def test_version_1_is_written_where_it_suffices(tmp_path):
 def test_layers_that_do_not_follow_one_another_are_refused(tmp_path):
     broken = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Linear(9, 3))
     path = save_checkpoint(checkpoint(model=broken), tmp_path / "bad.safetensors")
-    with pytest.raises(ValueError, match="bad.safetensors is no checkpoint of this library, or a damaged one"):
+    with pytest.raises(ValueError, match="bad.safetensors is not a checkpoint of this library, or a damaged one"):
         load_checkpoint(path)

@@ -370,7 +370,7 @@ def test_damaged_checkpoints(tmp_path, gray, capsys):
     path.write_bytes(path.read_bytes()[:-9])
     for arguments, name in ((["--resume"], "run"), (["--checkpoint_path", path, "--image_filepath", gray], "b")):
         assert fit(tmp_path, *arguments, name=name, epochs=None) == 2
-        assert "is no checkpoint of this library, or a damaged one" in capsys.readouterr().err
+        assert "is not a checkpoint of this library, or a damaged one" in capsys.readouterr().err
 
 
 def test_a_history_that_was_cut_cannot_be_resumed(tmp_path, gray, capsys):

@@ -43,7 +43,7 @@ def _warn_of_distortion(height: int, width: int, width_per_height: float) -> Non
 
 
 def check_format(path: str, size: tuple[int, int]) -> None:
-    """Reject, before any work, a file whose suffix is no image's, or whose format has no room for the size."""
+    """Reject, before any work, a file whose suffix isn't an image's, or whose format has no room for the size."""
     from PIL import Image
 
     suffix = Path(path).suffix.lower()

@@ -102,7 +102,7 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         return _checkpoint(json.loads(text), tensors)
     except (SafetensorError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{path} is no checkpoint of this library, or a damaged one: {_reason(error)}") from None
+        raise ValueError(f"{path} is not a checkpoint of this library, or a damaged one: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

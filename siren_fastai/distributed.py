@@ -23,7 +23,8 @@ class SharedTrainer(DistributedTrainer):
     and the shuffling of the first, and the network is wrapped for them after other callbacks have drawn, frozen or
     quantised its weights. `PixelLearner.distrib_ctx` adds this callback.
     Memory: every process holds the whole signal, and the activations of its part of a batch.
-    Raises: ValueError as a fit begins if the processes' loaders differ, or a batch has fewer samples than processes.
+    Raises: ValueError as a fit begins if the processes' loaders differ, or a batch has fewer samples than processes;
+        for `lr_find`.
     """
 
     def __init__(
@@ -36,8 +37,15 @@ class SharedTrainer(DistributedTrainer):
 
     def before_fit(self):
         self.release()  # left by an interrupted fit
-        self.model.to(self.accelerator.device)
-        self.dls.to(self.accelerator.device)
+        if hasattr(self, "lr_finder") and self.accelerator.num_processes > 1:
+            raise ValueError(
+                "`lr_find` works in one process alone, as fastai writes the weights in one and reads them in all: call "
+                "it in a run without torchrun"
+            )
+        device = self.accelerator.device
+        device = device if device.type != "cpu" else torch.device("cpu")  # accelerate's "cpu:0" can't load weights
+        self.model.to(device)
+        self.dls.to(device)
         self.replaced = list(self.dls), self.recorder.loss
         self._use([self._wrap_dl(dl) for dl in self.dls], PooledLoss())
         if not self.accelerator.is_main_process:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.tracker import EarlyStoppingCallback
+from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+from fastai.learner import Learner
 from fastai.torch_core import num_distrib, rank_distrib, set_seed
-from learners import pixel_learner, plain_learner
+from learners import pixel_learner, plain_learner, quiet
 
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -156,10 +157,10 @@ def interrupted(path):
         return [len(batch[0]) for batch in learn.dls.valid] + [type(learn.model).__name__]
 
 
-def message_of(learn) -> str:
+def message_of(learn, method="fit", *args) -> str:
     try:
         with several(learn):
-            learn.fit(1, 5e-3)
+            getattr(learn, method)(*args)
     except ValueError as error:
         return str(error)
     return "no error"
@@ -167,23 +168,46 @@ def message_of(learn) -> str:
 
 def other_data(path):
     set_seed(rank_distrib())
-    return message_of(pixel_learner(path, seed=rank_distrib(), valid=0.25))
+    return message_of(pixel_learner(path, seed=rank_distrib(), valid=0.25), "fit", 1)
 
 
 def too_few_samples(path):
-    return message_of(pixel_learner(path, size=(1, 1), bs=4))
+    return message_of(pixel_learner(path, size=(1, 1), bs=4), "fit", 1)
+
+
+def rate_finder(path):
+    return message_of(learner(path), "lr_find")
+
+
+def saved_best(path):
+    """fastai's callback, which writes a file and reads it at the end."""
+    learn = learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3, cbs=SaveModelCallback(monitor="psnr"))
+    return seen(learn)
+
+
+def added_by_hand(path):
+    """A Learner of fastai's with our loaders: once by fastai's trainer alone, then by ours."""
+    from siren_fastai.distributed import SharedTrainer
+
+    ours = learner(path)
+    learn = quiet(Learner(ours.dls, ours.model, metrics=ours.metrics, opt_func=ours.opt_func, wd=0.0))
+    try:
+        with learn.distrib_ctx(cpu=True, sync_bn=False):
+            learn.fit(1, 5e-3)
+        message = "no error"
+    except TypeError as error:
+        message = str(error)
+    ours = learner(path)
+    learn = quiet(Learner(ours.dls, ours.model, metrics=ours.metrics, opt_func=ours.opt_func, wd=0.0))
+    learn.add_cbs([MetricHistory(), SharedTrainer()])
+    learn.fit(4, 5e-3)
+    return {"message": message, "psnr": learn.metric_history.rows[-1]["psnr"]}
 
 
 def fastais_own(path):
     """An ordinary Learner of fastai's, with its own trainer and loaders, on 45 items that two processes can't halve."""
-    from fastai.distributed import DistributedDL
-
-    def broadcast(self, indices, rank):  # fastai 2.8.12 has `.cuda()` here, whatever the device
-        indices = torch.tensor(indices)
-        torch.distributed.broadcast(indices, rank)
-        return indices.tolist()
-
-    DistributedDL._broadcast = broadcast
     learn = plain_learner(path, metrics=PSNR(clamp=False), cbs=[MetricHistory()])
     del learn.dls.train.dataset[45:]  # training and validation have the same items
     for dl in learn.dls:
@@ -199,12 +223,32 @@ def fastais_own(path):
 
 
 BOTH = (plain, off_grid, fixed_order, two_fits, quantized, stopped, stopped_early)  # compared with one process
-SEVERAL = (frozen, drawn_late, files, predictions, interrupted, other_data, too_few_samples, fastais_own)
+SEVERAL = (
+    frozen,
+    drawn_late,
+    files,
+    predictions,
+    interrupted,
+    saved_best,
+    added_by_hand,
+    other_data,
+    too_few_samples,
+    rate_finder,
+    fastais_own,
+)
+
+
+def broadcast(self, indices, rank):
+    """fastai 2.8.12's `DistributedDL._broadcast` without `.cuda()`, which it calls whatever the device."""
+    indices = torch.tensor(indices)
+    torch.distributed.broadcast(indices, rank)
+    return indices.tolist()
 
 
 def main(folder: Path) -> None:
-    import fastai.distributed  # noqa: F401  gives Learner.distrib_ctx
+    from fastai.distributed import DistributedDL  # the module gives Learner.distrib_ctx
 
+    DistributedDL._broadcast = broadcast  # only fastai's own loaders call it
     rank = rank_distrib()
     found = {fit.__name__: fit(folder) for fit in BOTH + SEVERAL}
     (folder / f"rank_{rank}.json").write_text(json.dumps(found))

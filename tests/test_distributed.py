@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 def ranks(tmp_path_factory):
     """What each of two processes saw, by the name of the fit."""
     folder = tmp_path_factory.mktemp("ranks")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--local-ranks-filter", "0"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     command = [sys.executable, *launch, TESTS / "distributed_fits.py", folder]
@@ -90,7 +90,25 @@ def test_an_interrupted_fit_leaves_whole_loaders_and_the_bare_network(ranks):
         assert sum(sizes) == 99 and model == "Sequential"
 
 
-@pytest.mark.parametrize("name, words", [("other_data", "set_seed"), ("too_few_samples", "too few for 2 processes")])
+def test_the_best_epoch_is_loaded_on_every_process(ranks):
+    first, second = (rank["saved_best"] for rank in ranks)
+    assert first == second and first["psnr"] == pytest.approx(max(row["psnr"] for row in first["rows"]), abs=1e-4)
+
+
+def test_a_learner_of_fastais_with_our_loaders_needs_our_trainer(ranks):
+    for rank in ranks:
+        assert "SharedTrainer" in rank["added_by_hand"]["message"]
+        assert rank["added_by_hand"]["psnr"] == ranks[0]["added_by_hand"]["psnr"]
+
+
+ERRORS = [
+    ("other_data", "set_seed"),
+    ("too_few_samples", "too few for 2 processes"),
+    ("rate_finder", "`lr_find` works"),
+]
+
+
+@pytest.mark.parametrize("name, words", ERRORS)
 def test_what_cannot_work_ends_in_a_clear_error_on_every_process(ranks, name, words):
     assert all(words in rank[name] for rank in ranks)
 

@@ -11,7 +11,8 @@ from fastai.torch_core import set_seed
 from learners import quiet
 from torch import nn
 
-from siren_fastai.data import IndexedDL
+from siren_fastai.data import IndexedDL, PixelDataLoaders
+from siren_fastai.data.share import Share
 
 
 class Sums:
@@ -224,3 +225,33 @@ def test_from_dsets_builds_it_as_fastai_builds_its_own():
     dls = DataLoaders.from_dsets(sums(), sums(20), bs=8, dl_type=IndexedDL, num_workers=0, device="cpu")
     assert (dls.train.shuffle, dls.valid.shuffle, len(dls.train), len(dls.valid)) == (True, False, 4, 3)
     assert repr(dls.valid).startswith("IndexedDL(batches=3, bs=8, shuffle=False, dataset=")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"drop_last": True}])
+def test_the_parts_of_several_processes_make_up_the_batches_of_one(count, options):
+    samples = torch.arange(53)
+    alone = IndexedDL(Sums(torch.zeros(53, 1, 2, 2), samples[:, None].expand(53, 3)), bs=4 * count, **options)
+    parts = []
+    for rank in range(count):
+        dl = alone.new(bs=4)
+        dl.share, dl.rng = Share(rank, count), random.Random(1)
+        parts.append(list(dl))
+        assert len(dl) == len(alone) == len(parts[-1]) and max(len(batch[0]) for batch in parts[-1]) <= 4
+    alone.rng = random.Random(1)
+    for batch, *own in zip(alone, *parts, strict=True):
+        assert torch.equal(batch[1], torch.cat([part[1] for part in own]))
+
+
+def test_off_grid_positions_are_those_of_one_process():
+    values = torch.rand(6, 7, 1)
+    alone = PixelDataLoaders.from_array(values, bs=20, off_grid=True).train
+    halves = []
+    for rank in range(2):
+        dl = alone.new(bs=10)
+        dl.share, dl.rng = Share(rank, 2), random.Random(1)
+        halves.append(list(dl))
+    alone.rng = random.Random(1)
+    for (coords, targets), *own in zip(alone, *halves, strict=True):
+        assert torch.equal(coords, torch.cat([part[0] for part in own]))
+        torch.testing.assert_close(targets, torch.cat([part[1] for part in own]))

@@ -179,7 +179,7 @@ def test_ctrl_c_in_the_training_itself(rgb, tmp_path, refused, monkeypatch):
             raise KeyboardInterrupt
 
     # the command has no other place from which a test could interrupt the training at a known batch
-    monkeypatch.setattr("siren_fastai.cli.terminal.ProgressLine.after_batch", third_batch)
+    monkeypatch.setattr("siren_fastai.cli.terminal.EncodeProgress.after_batch", third_batch)
     error = refused("compress", rgb, tmp_path / "x.sirn", "--bpp", "6", "--steps", "20", code=130)
     assert "the best so far is written" in error and decompress(tmp_path / "x.sirn").shape == (24, 32, 3)
 

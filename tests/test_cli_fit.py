@@ -18,6 +18,7 @@ from skimage.metrics import structural_similarity
 
 from siren_fastai.analysis.history import read_history
 from siren_fastai.cli.main import main
+from siren_fastai.cli.progress import Progress
 from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.coords import grid_coords
 from siren_fastai.data import PixelDataLoaders
@@ -366,10 +367,9 @@ def test_tensorboard_gets_every_epoch(tmp_path, gray, monkeypatch):
 def test_a_terminal_shows_how_far_the_fit_is():
     stream = io.StringIO()
     stream.isatty = lambda: True
-    line = ProgressLine(stream, every_s=0.0)
+    line = ProgressLine(Progress(stream, every_s=0.0))
     line.learn = types.SimpleNamespace(pct_train=0.5, epoch=3, n_epoch=8)
-    line.before_fit()
     line.after_batch()
-    assert "[###############               ] epoch 4/8" in stream.getvalue()
+    assert "[###############               ]  epoch 4/8" in stream.getvalue()
     line.say("a line of the log")
     assert stream.getvalue().endswith("\r\033[K")

@@ -1,7 +1,7 @@
 """An image to a small file in one call: choose a network, fit it, quantise it, fine-tune, write, verify by decoding."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 
 import torch
@@ -45,6 +45,7 @@ def compress(
     weights: str = "quantized",  # how they are stored: "quantized", "quantized_rows" or "float16"
     bits: Sequence[int] | None = None,  # per weight, to choose from for each tensor; None is 2 to 10
     cbs: Sequence[Callback] | None = None,  # further fastai callbacks for the fits
+    on_plan: Callable[[Plan], None] | None = None,  # called with what is planned, before each encode
 ) -> Compressed:
     """Compress an image into the bytes of a `.sirn` file, for exactly one target: bpp, psnr, quality or max_bytes.
 
@@ -73,6 +74,8 @@ def compress(
     def encode(n_bytes: float) -> Compressed:
         with no_random(seed):
             plan = plan_for(source, n_bytes, settings)
+            if on_plan is not None:
+                on_plan(plan)
             return _encode(source, plan, Trainer(source.values, device, progress, tuple(cbs or ())), denoise)
 
     least, per_bit = smallest_file(source, settings), source.size[0] * source.size[1] / 8

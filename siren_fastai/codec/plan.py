@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from siren_fastai.codec.size import dims_for, least_bytes, steps_for
 from siren_fastai.codec.source import Source
 from siren_fastai.quantize.quantizers import BITS
+from siren_fastai.sirn.work import decoding_work
 
-__all__ = ["Plan", "Settings", "plan_for", "smallest_file"]
+__all__ = ["BATCH", "Plan", "Settings", "plan_for", "smallest_file"]
 
+BATCH = 8192  # pixels per step: one layer's activations fit a processor's cache
+TUNING_COST, CHOICE_STEPS = 1.6, 200  # in steps with float weights: a quantised one; choosing the bits of the tensors
 TUNING_SHARE, RETUNE_SHARE = 0.6, 0.1  # of the steps: with quantised weights; and in each further round
 
 
@@ -42,6 +45,17 @@ class Plan:
     retune_steps: int
     weights: str
     bits: Sequence[int]
+
+    @property
+    def steps(self) -> int:
+        """Training steps, unless a fit has to be restarted or the file comes out too large."""
+        return self.fit_steps + self.tuning_steps
+
+    def work_until(self, step: int) -> float:
+        """How long the first `step` training steps take, in comparison with other plans and steps."""
+        tuning = max(0, step - self.fit_steps)
+        steps = min(step, self.fit_steps) + TUNING_COST * tuning + (CHOICE_STEPS if tuning else 0)
+        return steps * decoding_work(1, BATCH, self.dims[-1], [self.dims])
 
 
 def plan_for(source: Source, n_bytes: float, settings: Settings) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from siren_fastai.codec.result import Compressed
 
-__all__ = ["first_bits_per_pixel", "search_psnr"]
+__all__ = ["MAX_TRIES", "first_bits_per_pixel", "search_psnr"]
 
 MAX_TRIES = 5
 TOLERANCE = 0.25  # dB above the target that are close enough

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.codec.loader import step_loaders
+from siren_fastai.codec.plan import BATCH
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.optimizers import soap
@@ -21,7 +22,6 @@ from siren_fastai.quantize.rate import estimated_bits
 
 __all__ = ["BATCH", "Attempt", "FittedNetwork", "Trainer", "best_attempt"]
 
-BATCH = 8192  # pixels per step: one layer's activations fit a processor's cache
 RATE_PER_UNIT, MAX_RATE = 0.05, 2e-3  # learning rate times hidden width; wider networks diverge at higher rates
 TUNING_RATE, GENTLE_RATE = 0.4, 0.08  # with quantised weights, in learning rates of the fit before
 MAX_GROWTH = 1.2  # of the bits: the most that a tuning may add

@@ -62,8 +62,9 @@ DEFAULT_SECONDS = 1.5  # what decompress takes without being asked
 
 def run(chosen: Chosen) -> int:
     """Write the file and, if asked, the report; after Ctrl-C the best so far."""
-    from siren_fastai.cli.terminal import ProgressLine
+    from siren_fastai.cli.terminal import EncodeProgress
     from siren_fastai.codec.compress import compress
+    from siren_fastai.codec.search import MAX_TRIES
     from siren_fastai.files import write_json
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
@@ -75,10 +76,10 @@ def run(chosen: Chosen) -> int:
         image = read_image(chosen.image, chosen.color, name="IMAGE")
     output = check_output(chosen.output, chosen.y, chosen.image)
     report = chosen.report and check_output(chosen.report, chosen.y, chosen.image, chosen.output)
-    line = ProgressLine()
+    line = EncodeProgress(tries=1 if chosen.psnr is None else MAX_TRIES)
     try:
         with as_usage(options={"k": "clusters"}):
-            made = compress(image, device=device, progress=False, cbs=[line], **options)
+            made = compress(image, device=device, progress=False, cbs=[line], on_plan=line.plan, **options)
     finally:
         line.clear()
     with replacing(output) as temporary:

@@ -34,7 +34,7 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
-    from siren_fastai.cli.terminal import ProgressLine
+    from siren_fastai.cli.terminal import EncodeProgress
     from siren_fastai.compare.curves import OURS
     from siren_fastai.compare.sweep import points
     from siren_fastai.fits.devices import device_of
@@ -43,11 +43,12 @@ def run(chosen: Chosen) -> int:
     paths = _images(chosen.folder)
     with as_usage():
         device = device_of(chosen.device)
-        for path in paths:
-            read_image(path, chosen.color, name="FOLDER")  # report an unreadable one now, not after hours
+        images = (read_image(path, chosen.color, name="FOLDER") for path in paths)  # an error now, not after hours
+        work = sum(_work(image, bpp, chosen.steps) for image in images for bpp in set(chosen.bpp))
     folder, codecs, mode = _output(chosen), _codecs(chosen), None if chosen.color == "auto" else chosen.color
-    line, rows, interrupted = ProgressLine(), [], False
+    line, rows, interrupted = EncodeProgress(work), [], False
     options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False, "cbs": [line]}
+    options["on_plan"] = line.plan
     try:
         with as_usage():
             for row in points(paths, chosen.bpp, codecs, mode, folder / "files", line.say, **options):
@@ -64,6 +65,18 @@ def run(chosen: Chosen) -> int:
     if interrupted:
         raise CommandError(f"interrupted; what was measured before is in {folder}", INTERRUPTED)
     return 0
+
+
+def _work(image, bpp: float, steps: int | None) -> float:
+    """The work of an encode, or 0 for an image that is too small for the rate."""
+    from siren_fastai.codec.plan import Settings, plan_for
+    from siren_fastai.codec.source import source_of
+
+    try:
+        plan = plan_for(source_of(image), bpp * image.shape[0] * image.shape[1] / 8, Settings(steps))
+    except ValueError:
+        return 0.0
+    return plan.work_until(plan.steps)
 
 
 def _described(row: dict) -> str:

@@ -28,6 +28,7 @@ def run(chosen: Chosen) -> int:
     from siren_fastai.cli.checkpoints import open_checkpoint
     from siren_fastai.cli.errors import as_usage
     from siren_fastai.cli.sizes import check_format, check_memory, check_seconds, output_size
+    from siren_fastai.cli.terminal import render_progress
     from siren_fastai.fits.devices import deterministic, device_of
     from siren_fastai.images import save_image
 
@@ -40,7 +41,8 @@ def run(chosen: Chosen) -> int:
     checkpoint.model.to(device)
     with deterministic(device), as_usage():
         check_seconds(checkpoint, size, chosen.max_seconds)
-        image = checkpoint.render(size, chosen.region and tuple(chosen.region))
+        with render_progress(checkpoint.model, height * width):
+            image = checkpoint.render(size, chosen.region and tuple(chosen.region))
         save_image(image, chosen.output)
     print(f"{chosen.output}: {height}x{width} pixels")
     return 0

@@ -128,7 +128,7 @@ def test_files_that_are_no_checkpoints_or_no_pictures(run, tmp_path, capsys):
     for command in (["evaluate"], ["render"]):
         rest = [str(tmp_path / "out.png")] if command == ["render"] else []
         assert main([*command, str(tmp_path / "x.safetensors"), *rest]) == 2
-        assert "is no checkpoint of this library" in last_error(capsys, command[0])
+        assert "is not a checkpoint of this library" in last_error(capsys, command[0])
         assert main([*command, "nowhere.safetensors", *rest]) == 2
         assert "there is no checkpoint nowhere.safetensors" in last_error(capsys, command[0])
     assert main(["render", final(run), str(tmp_path / "out.doc")]) == 2

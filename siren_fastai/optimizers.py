@@ -91,38 +91,61 @@ def muon(
     """Return orthogonalised momentum on the hidden matrices and Adam on the rest (first and last layers, biases).
 
     Both take the same `lr`: an update's size is matched to Adam's by 0.2 sqrt(max(rows, columns)). A model without
-    hidden matrices is trained by Adam alone. From pytorch_optimizer.
+    hidden matrices is trained by Adam alone. A learner's `splitter`, and rates for each of its groups, are honoured.
+    From pytorch_optimizer.
     Source: Liu et al. 2025, arXiv:2502.16982.
     """
     import pytorch_optimizer  # as in `soap`
 
-    flat = [p for group in _as_groups(params) for p in group]
-    hidden = [p for p in flat if p.ndim == 2][1:-1]
-    rest = [p for p in flat if not any(p is h for h in hidden)]
-    groups = [dict(params=rest, lr=lr, betas=(mom, 0.99), weight_decay=wd, use_muon=False)]
-    if hidden:
-        groups.append(dict(params=hidden, lr=lr, momentum=mom, weight_decay=wd, use_muon=True, use_adjusted_lr=True))
-    return _MuonWrapper(opt=pytorch_optimizer.Muon(groups))
+    lists = _as_lists(params)
+    matrices = [p for group in lists for p in group if p.ndim == 2]
+    hidden = {id(p) for p in matrices[1:-1]}
+    groups, owners = [], []
+    for owner, group in enumerate(lists):
+        rest, inner = [p for p in group if id(p) not in hidden], [p for p in group if id(p) in hidden]
+        if rest:
+            groups.append(dict(params=rest, lr=lr, betas=(mom, 0.99), weight_decay=wd, use_muon=False))
+        if inner:
+            groups.append(dict(params=inner, lr=lr, momentum=mom, weight_decay=wd, use_muon=True, use_adjusted_lr=True))
+        owners += [owner] * (len(groups) - len(owners))
+    return _MuonWrapper(pytorch_optimizer.Muon(groups), owners)
 
 
 class _MuonWrapper(_Wrapper):
-    """fastai has one name for a hyper-parameter in all groups; Muon's hidden group has another for its momentum."""
+    """Muon's groups as the learner's: each of those is one or two of Muon's, for hidden matrices and for the rest.
+
+    fastai has one name for a hyper-parameter in all groups; Muon's hidden group has another for its momentum.
+    """
+
+    def __init__(self, opt: torch.optim.Optimizer, owners: list[int]):  # the learner's group of each of `opt`
+        super().__init__(opt=opt)
+        self.owners = owners
 
     @property
-    def hypers(self):
+    def param_lists(self) -> list[list[torch.Tensor]]:
+        lists = [[] for _ in range(max(self.owners) + 1)]
+        for owner, group in zip(self.owners, self.opt.param_groups, strict=True):
+            lists[owner] += group["params"]
+        return lists
+
+    @property
+    def hypers(self) -> list[dict[str, float]]:
         moms = [group["momentum"] if group["use_muon"] else group["betas"][0] for group in self.opt.param_groups]
-        return [{**hyper, "mom": mom} for hyper, mom in zip(super().hypers, moms, strict=True)]
+        hypers = [{**hyper, "mom": mom} for hyper, mom in zip(super().hypers, moms, strict=True)]
+        return [hypers[self.owners.index(owner)] for owner in range(max(self.owners) + 1)]
 
     def _set_hyper(self, k, v):
+        values = [v[owner] for owner in self.owners]
         if k != "mom":
-            return super()._set_hyper(k, v)
-        for group, mom in zip(self.opt.param_groups, v, strict=True):
+            return super()._set_hyper(k, values)
+        for group, mom in zip(self.opt.param_groups, values, strict=True):
             group.update({"momentum": mom} if group["use_muon"] else {"betas": (mom, group["betas"][1])})
 
 
-def _as_groups(params) -> list[list[torch.Tensor]]:
+def _as_lists(params) -> list[list[torch.Tensor]]:
+    """A list for each group: fastai passes parameters, or groups of them if the learner has a splitter."""
     params = list(params)
-    return params if params and isinstance(params[0], (list, tuple)) else [params]
+    return [params] if all(isinstance(p, torch.Tensor) for p in params) else [list(group) for group in params]
 
 
 OPTIMIZERS = {f.__name__: f for f in (adam, ranger, ranger_adabelief, soap, muon)}

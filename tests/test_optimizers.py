@@ -84,6 +84,35 @@ def test_muon_orthogonalises_hidden_matrices_only():
     assert len(muon(list(siren_model([2, 3]).parameters())).opt.param_groups) == 1
 
 
+def by_layer(model):
+    return [list(layer.parameters()) for layer in model]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_groups_of_a_splitter_get_the_rates_that_were_asked_for(tmp_path, name):
+    learn = pixel_learner(tmp_path, dims=(2, 16, 16, 16, 3), opt_func=OPTIMIZERS[name], splitter=by_layer)
+    learn.fit_one_cycle(1, slice(1e-4, 8e-4))
+    learn.opt.set_hyper("lr", [1.0, 2.0, 3.0, 4.0])
+    assert [hyper["lr"] for hyper in learn.opt.hypers] == [1.0, 2.0, 3.0, 4.0]
+    for group, layer in zip(learn.opt.param_lists, learn.model, strict=True):
+        assert {id(p) for p in group} == {id(p) for p in layer.parameters()}
+
+
+def test_discriminative_rates_of_muon_move_the_groups_that_they_name(tmp_path):
+    learn = pixel_learner(tmp_path, dims=(2, 16, 16, 16, 3), opt_func=muon, splitter=by_layer)
+    before = weights(learn)
+    learn.fit(1, [1e-3, 0.0, 1e-3, 0.0])
+    moved = {name: not torch.equal(value, before[name]) for name, value in weights(learn).items()}
+    assert moved == {name: name[0] in "02" for name in before}
+
+
+def test_a_slice_of_rates_is_one_rate_where_muon_has_one_group(tmp_path):
+    learn = pixel_learner(tmp_path, opt_func=muon)
+    learn.fit_one_cycle(1, slice(1e-5, 1e-3))
+    groups = learn.opt.opt.param_groups
+    assert len(learn.opt.hypers) == 1 and len({group["lr"] for group in groups}) == 1 < len(groups)
+
+
 def test_ranger_is_lookahead_over_radam_with_the_recipes_numbers():
     """The optimiser of Siren-fastai2's recipe, which is run at 1e-3 with fit_flat_cos."""
     optimizer = OPTIMIZERS["ranger"](list(siren_model([2, 4, 3]).parameters()), lr=1e-3)

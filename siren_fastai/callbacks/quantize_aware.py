@@ -72,12 +72,18 @@ class QuantizeAware(Callback):
         return how(model) if is_quantize_aware(model) else self.quantizers  # else baked by hand
 
 
+def _groups(opt) -> list[list[nn.Parameter]]:
+    """The optimiser's own lists of parameters, to be changed in place."""
+    inner = getattr(opt, "opt", opt)
+    return [g["params"] for g in inner.param_groups] if hasattr(inner, "param_groups") else list(opt.param_lists)
+
+
 def _add_parameters(opt, parameters: list[nn.Parameter]) -> None:
     """Add to the last group with vectors, where there is one: the other groups of Muon accept matrices alone.
 
     fastai creates the optimiser before any callback can act in a fit, and schedules already have a value per group.
     """
-    groups = list(opt.param_lists)
+    groups = _groups(opt)
     vectors = [group for group in groups if any(p.dim() == 1 for p in group)]
     (vectors or groups[:1])[-1].extend(parameters)
     inner = getattr(opt, "opt", opt)
@@ -88,7 +94,7 @@ def _add_parameters(opt, parameters: list[nn.Parameter]) -> None:
 
 def _remove_parameters(opt, parameters: list[nn.Parameter]) -> None:
     ids = {id(p) for p in parameters}
-    for group in opt.param_lists:
+    for group in _groups(opt):
         for i in reversed(range(len(group))):
             if id(group[i]) in ids:
                 del group[i]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from siren_fastai.models.siren import SineLayer, sine_layers
 from siren_fastai.schemes import Rule, Scheme, get_scheme
 
-__all__ = ["apply_init_", "center_output_"]
+__all__ = ["apply_init_", "center_output_", "output_layer"]
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def apply_init_(
 
 
 def _checked_layers(model: nn.Module, scheme: Scheme) -> tuple[list[SineLayer], nn.Linear | None]:
-    layers, output = sine_layers(model), _output_layer(model)
+    layers, output = sine_layers(model), output_layer(model)
     if not layers:
         found = ", ".join(f"{k} {name}" for name, k in Counter(type(m).__name__ for m in model.modules()).items())
         raise ValueError(f"`model` must have sine layers, as siren_model(...) builds them; found {found}")
@@ -61,8 +61,10 @@ def _checked_layers(model: nn.Module, scheme: Scheme) -> tuple[list[SineLayer], 
     return layers, output
 
 
-def _output_layer(model: nn.Module) -> nn.Linear | None:
-    """The last nn.Linear of `model` that comes after every sine layer, in the order of `modules()`."""
+def output_layer(
+    model: nn.Module,  # any module
+) -> nn.Linear | None:
+    """Return the last nn.Linear of `model` after its sine layers, in the order of `modules()`, or None without one."""
     inside = {id(layer.linear) for layer in sine_layers(model)}
     linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
     return linears[-1] if linears and id(linears[-1]) not in inside else None
@@ -95,14 +97,14 @@ def _draw_(tensor: Tensor, law: str, size: float, generator: torch.Generator | N
 
 @torch.no_grad()
 def center_output_(
-    model: nn.Module,  # changed in place; its last nn.Linear is taken as the output layer
+    model: nn.Module,  # changed in place; its output layer is that of `output_layer`
     values: Tensor,  # (..., c) the signal that it will learn
 ) -> nn.Module:  # `model`
     """Set the output layer's bias to the mean of `values`, so that a fit starts near the signal's mean colour.
 
     Raises: ValueError if the output layer has no bias or another number of outputs than `values` has channels.
     """
-    output = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
+    output = output_layer(model)
     if output is None or output.bias is None or len(output.bias) != values.shape[-1]:
         raise ValueError(
             f"`model` must end in a linear layer with a bias and {values.shape[-1]} outputs, one per channel of "

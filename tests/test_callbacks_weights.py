@@ -13,7 +13,7 @@ from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.clusters import kmeans_labels, label_features
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.init import apply_init_
+from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
@@ -70,6 +70,16 @@ def test_after_apply_init_the_optimiser_begins_without_momentum_from_the_old_wei
         learn.fit(1, 1e-2, cbs=ApplyInit("siren"))
         results.append(weights(learn))
     assert same(*results)
+
+
+def test_the_fast_scheme_starts_at_the_mean_of_the_signal_as_the_default_network_does(tmp_path):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    learn = siren_learner(dls, cbs=ApplyInit("fast"))
+    torch.testing.assert_close(learn.model[-1].bias.detach(), dls.train_ds.values.mean(0))
+    numbered = siren_learner(dls, cbs=ApplyInit(33))
+    assert not torch.allclose(numbered.model[-1].bias, dls.train_ds.values.mean(0), atol=1e-3)
+    with pytest.raises(ValueError, match="must end in a linear layer"):
+        center_output_(siren_model([2, 8, 3], final="sine"), dls.train_ds.values)
 
 
 def test_apply_init_names_unknown_schemes_at_once():

@@ -2,7 +2,8 @@
 
 from fastai.callback.core import Callback, TrainEvalCallback
 
-from siren_fastai.init import apply_init_
+from siren_fastai.data import PixelDataset
+from siren_fastai.init import apply_init_, center_output_, output_layer
 from siren_fastai.schemes import Scheme, get_scheme
 
 __all__ = ["ApplyInit"]
@@ -13,7 +14,8 @@ class ApplyInit(Callback):
 
     Given to `Learner(cbs=...)` it acts when the learner is created; added later, before the first training batch that
     isn't `lr_find`'s. After that, further fits continue, and `validate` and `get_preds` use the trained weights. The
-    optimiser's state, such as momentum, belongs to the old weights and is cleared.
+    optimiser's state, such as momentum, belongs to the old weights and is cleared. The scheme "fast" starts at the mean
+    of the signal, as `fast_model` does.
     Raises: ValueError for an unknown scheme, at once.
     """
 
@@ -35,6 +37,9 @@ class ApplyInit(Callback):
 
     def _apply(self):
         apply_init_(self.model, self.scheme)
+        data = self.dls.train_ds
+        if self.scheme.centered and isinstance(data, PixelDataset) and output_layer(self.model) is not None:
+            center_output_(self.model, data.values)
         if self.opt is not None:
             self.opt.clear_state()
         self.pending = False

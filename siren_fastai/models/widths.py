@@ -35,7 +35,8 @@ def scale_widths_(
     The layers are drawn again at the scale that they had: weights uniform with the old ones' deviation times
     sqrt(old inputs / new inputs), the rule of the official code, PyTorch and the scheme "fast"; biases uniform with the
     old ones' mean and deviation; the output's bias stays. `apply_init_` afterwards draws by a scheme exactly.
-    Widths are rounded and at least 1. Batch normalisation between the layers is widened too.
+    Widths are rounded and at least 1. Batch normalisation between the layers is widened too. What comes before the
+    first linear layer, such as embeddings or an encoding of the coordinates, stays as it is.
     Raises: ValueError for mult <= 0, fewer than two linear layers, or layers that do not follow one another.
     """
     if not mult > 0:
@@ -68,9 +69,14 @@ def _check_chain(model: nn.Module, linears: list[nn.Linear]) -> None:
                 f"{b.in_features}. Build the wider network with `scale_widths(dims, mult)` instead"
             )
     known = (nn.Linear, nn.BatchNorm1d, SineLayer)
-    for name, module in model.named_modules():
+    named = list(model.named_modules())
+    first = next(i for i, (_, module) in enumerate(named) if module is linears[0])
+    for name, module in named[first:]:
         if any(True for _ in module.parameters(recurse=False)) and not isinstance(module, known):
-            raise ValueError(f"`model` must be a chain of linear layers, but {name!r} is a {type(module).__name__}")
+            raise ValueError(
+                f"`model` must be a chain of linear layers after its first one, but {name!r} is a "
+                f"{type(module).__name__}. Build the wider network by hand instead"
+            )
 
 
 def _scale_norms_(model: nn.Module, linears: list[nn.Linear], widths: list[int]) -> None:

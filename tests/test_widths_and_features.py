@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from fastai.tabular.model import TabularModel
 from torch import nn
 
 from siren_fastai.coords import grid_coords
 from siren_fastai.init import apply_init_
+from siren_fastai.models.encodings import fourier_model, rbf_model
 from siren_fastai.models.features import FeatureInput, add_features_, widen_input_
 from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import siren_model
@@ -62,11 +64,33 @@ def test_batch_norm_between_linear_layers_is_widened():
 
 
 @pytest.mark.parametrize(
+    "model, inputs",
+    [
+        (
+            nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 1)),
+            [torch.ones(3, 2).long()],
+        ),
+        (fourier_model(2, 3, hidden_features=6, hidden_layers=1, n_features=4), [torch.rand(3, 2)]),
+        (rbf_model(2, 3, hidden_features=6, hidden_layers=1, n_centres=4), [torch.rand(3, 2)]),
+        (TabularModel([(4, 3)], n_cont=2, out_sz=1, layers=[6]), [torch.ones(3, 1).long(), torch.rand(3, 2)]),
+    ],
+)
+def test_what_comes_before_the_first_linear_layer_stays(model, inputs):
+    model.eval()
+    shape, first = model(*inputs).shape, next(m for m in model.modules() if isinstance(m, nn.Linear))
+    before = {name: value.clone() for name, value in model.state_dict().items() if value.shape[:1] != (6,)}
+    scale_widths_(model, 2)
+    assert model(*inputs).shape == shape and first.out_features == 12
+    changed = [name for name, value in before.items() if not torch.equal(value, model.state_dict()[name])]
+    assert len(changed) == 1 and "weight" in changed[0]  # the output layer's
+
+
+@pytest.mark.parametrize(
     "model, message",
     [
         (nn.Linear(2, 3), "two linear layers"),
         (nn.Sequential(nn.Linear(2, 8), nn.Linear(4, 3)), "chain"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 8), nn.Linear(8, 3)), "Conv2d"),
+        (nn.Sequential(nn.Linear(2, 8), nn.Conv1d(8, 8, 1), nn.Linear(8, 3)), "Conv1d"),
     ],
 )
 def test_networks_that_cannot_be_scaled_are_named(model, message):

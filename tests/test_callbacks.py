@@ -28,7 +28,7 @@ ANYWHERE = {  # name of the case: the callback, made for a folder; these work in
     "MetricHistory": lambda path: MetricHistory(),
     "StopAt": lambda path: StopAt("valid_loss", 0.0),
     "QuantizeAware": lambda path: QuantizeAware(5),
-    "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500),
+    "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500, ramp=0.0),
 }
 IMAGES = {  # these need sine layers or an image
     **ANYWHERE,

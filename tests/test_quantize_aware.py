@@ -91,9 +91,32 @@ def test_bits_settle_at_the_budget(share, tmp_path):
     quantizers = {n: fit_quantizer(p, 6) for n, p in learn.model.named_parameters()}
     wide = {n: Quantizer(10, q.step) for n, q in quantizers.items()}
     budget = share * estimated_of(learn.model, quantizers)
-    learn.fit_fast(60, 1e-2, cbs=(callback := QuantizeAware(wide, budget_bits=budget)))
+    learn.fit_fast(60, 1e-2, cbs=(callback := QuantizeAware(wide, budget_bits=budget, ramp=0.0)))
     assert estimated_of(learn.model, callback.quantizers) == pytest.approx(budget, rel=0.03)
     assert is_quantised(learn.model, callback.quantizers)
+
+
+def test_a_budget_for_a_network_that_has_learned_nothing_warns_and_falls_slowly(tmp_path):
+    budgets = []
+
+    class Watch(Callback):
+        order = QuantizeAware.order + 1
+
+        def after_loss(self):
+            if self.training:
+                budgets.append(self.quantize_aware.penalty.budget_bits)
+
+    learn = pixel_learner(tmp_path, cbs=[QuantizeAware(6, budget_bits=900), Watch()])
+    with pytest.warns(UserWarning, match="learned little"):
+        learn.fit(4, 1e-3)
+    assert len(budgets) == 12 and budgets == sorted(budgets, reverse=True)
+    assert budgets[0] > 1500 and budgets[6:] == [900] * 6
+
+
+def test_a_budget_for_a_trained_network_does_not_warn(tmp_path):
+    learn = pixel_learner(tmp_path, dims=(2, 32, 32, 3))
+    learn.fit(100, 5e-3)
+    learn.fit(1, 1e-3, cbs=QuantizeAware(8, budget_bits=9000))
 
 
 def estimated_of(model, quantizers):
@@ -108,7 +131,7 @@ def test_the_shown_loss_excludes_the_rate_penalty(tmp_path):
             self.shown, self.trained = self.learn.loss.item(), self.learn.loss_grad.item()
 
     learn = pixel_learner(tmp_path, cbs=(watch := Watch()))
-    learn.fit(1, 1e-3, cbs=QuantizeAware(6, budget_bits=100))
+    learn.fit(1, 1e-3, cbs=QuantizeAware(6, budget_bits=100, ramp=0.0))
     assert watch.shown == pytest.approx(watch.mse) and watch.trained > 1.5 * watch.mse
 
 
@@ -176,6 +199,9 @@ def test_wrong_bits_and_wrong_names_are_refused(tmp_path):
     for budget in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="`budget_bits` must be above 0"):
             QuantizeAware(5, budget_bits=budget)
+    for ramp in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="`ramp` must be a share"):
+            QuantizeAware(5, budget_bits=100, ramp=ramp)
     learn = pixel_learner(tmp_path)
     quantizer = fit_quantizer(torch.ones(1), 4)
     with pytest.raises(ValueError, match="the parameters are"):

@@ -110,7 +110,7 @@ class Trainer:
 
         budget_bits: as in `QuantizeAware`. The learning rate is 0.4 of the fit's, or 0.08 of it if `gently`.
         """
-        aware = QuantizeAware(quantizers, budget_bits=budget_bits)
+        aware = QuantizeAware(quantizers, budget_bits=budget_bits, ramp=0.0)
         share = GENTLE_RATE if gently else TUNING_RATE
         attempt = self._run(network.model, steps, share * _rate_of(network), aware)
         found = bake_(attempt.model) if is_quantize_aware(attempt.model) else aware.quantizers

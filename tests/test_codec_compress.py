@@ -16,8 +16,6 @@ from siren_fastai.images import to_uint8
 from siren_fastai.quality import psnr, ssim
 from siren_fastai.sirn.decode import decompress, read_file
 
-pytestmark = pytest.mark.numerics
-
 
 def quick(image=None, **options):
     """Few steps, and few numbers of bits to choose from: most of a small image's time is their choice."""
@@ -115,6 +113,7 @@ def test_bad_input_is_refused_before_any_training(options, kind, message):
 # Targets
 
 
+@pytest.mark.numerics
 def test_the_smallest_possible_size_is_named_and_possible():
     image = picture(16, 24, 1)
     with pytest.raises(ValueError, match="is too small") as error:
@@ -127,6 +126,7 @@ def test_the_smallest_possible_size_is_named_and_possible():
         quick(image, bpp=rate - 0.03)
 
 
+@pytest.mark.numerics
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 24, 3), (32, 16, 1)], ids=["landscape-rgb", "portrait-gray"])
 def test_the_file_is_at_most_as_large_as_asked_and_uses_it(size):
@@ -159,6 +159,7 @@ def test_quality_is_bits_per_pixel_or_the_smallest_file():
     assert len(worst.data) < len(best.data) and worst.report["dims"][-2] == 4
 
 
+@pytest.mark.numerics
 def test_a_number_of_bytes_is_met_and_used():
     image = picture(16, 24)
     made = quick(image, max_bytes=500, steps=20)
@@ -226,6 +227,7 @@ def test_a_denoiser_is_in_the_file_and_reported_before_and_after(asked):
 # How weights are stored
 
 
+@pytest.mark.numerics
 def test_float16_weights_are_stored_as_such_and_trained_as_floats():
     image = picture(24, 32)
     made = quick(image, bpp=16, weights="float16", steps=40)
@@ -290,6 +292,7 @@ def test_one_cluster_is_the_plain_picture():
 # Repeatability
 
 
+@pytest.mark.numerics
 def test_the_seed_decides_and_other_random_states_stay():
     def draws():
         return random.random(), np.random.rand(), torch.rand(1).item()

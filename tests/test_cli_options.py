@@ -233,7 +233,7 @@ def test_wrong_config_files_end_with_file_line_and_fix(config, text, message):
 
 def test_a_binary_or_missing_config_file_is_a_usage_error(tmp_path):
     (tmp_path / "x.ini").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(CommandError, match="x.ini: not a text file"):
+    with pytest.raises(CommandError, match="x.ini. Error: not a text file in UTF-8"):
         options("-c", str(tmp_path / "x.ini"))
     with pytest.raises(CommandError, match="Unable to open config file: .*none.ini"):
         options("-c", str(tmp_path / "none.ini"))
@@ -305,6 +305,16 @@ def test_the_environment_may_name_the_config_file(config, tmp_path):
 def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "x.ini").write_bytes(b"\xef\xbb\xbfnum_epochs=3\n")
     assert options("-c", str(tmp_path / "x.ini")).num_epochs == 3
+
+
+def test_what_never_ends_is_no_config_file():
+    with pytest.raises(CommandError, match="/dev/zero. Error: a config file has at most 1 MB"):
+        options("-c", "/dev/zero")
+
+
+def test_messages_are_one_line_whatever_names_files_have(capsys):
+    assert main(["info", "a\nb\x1b[31m"]) == 2
+    assert capsys.readouterr().err == "siren-fastai info: error: there is no file a\\nb\\x1b[31m\n"
 
 
 def test_negative_numbers_are_values_however_they_are_written():

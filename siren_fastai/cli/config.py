@@ -6,13 +6,29 @@ and remedy.
 
 import argparse
 import difflib
+import io
 from collections import OrderedDict
 
 from configargparse import ConfigFileParserException, DefaultConfigFileParser
 
-__all__ = ["CheckedConfigFile", "check_value"]
+__all__ = ["CheckedConfigFile", "check_value", "open_config"]
 
+MAX_BYTES = 1_000_000
 BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
+
+
+def open_config(path: str) -> io.StringIO:
+    """Open a config file, which may also be a pipe. Raises: ValueError beyond 1 MB, or for other than text."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError("a config file has at most 1 MB")
+    try:
+        stream = io.StringIO(content.decode("utf-8-sig"))  # with or without a byte order mark
+    except UnicodeDecodeError:
+        raise ValueError("not a text file in UTF-8; write key=value lines") from None
+    stream.name = path
+    return stream
 
 
 def check_value(action: argparse.Action, value: str | list) -> str | None:
@@ -57,7 +73,7 @@ class CheckedConfigFile(DefaultConfigFileParser):
     def parse(self, stream) -> OrderedDict:
         """The items of the file. Raises: ConfigFileParserException that names the file and the line."""
         name, items, seen = getattr(stream, "name", "config file"), OrderedDict(), {}
-        for number, line in enumerate(self._lines(stream, name), 1):
+        for number, line in enumerate(stream, 1):
             place = f"{name}, line {number}"
             for key, value in self._items(line, place).items():
                 action = self._action(key, place)
@@ -73,13 +89,6 @@ class CheckedConfigFile(DefaultConfigFileParser):
     def place_of(self, key: str) -> str:
         """`config file <name>, line <n>` of a key that was read."""
         return self.places[key]
-
-    def _lines(self, stream, name: str) -> list[str]:
-        try:
-            lines = list(stream)
-        except UnicodeDecodeError:
-            raise ConfigFileParserException(f"{name}: not a text file; write key=value lines") from None
-        return [lines[0].removeprefix("\ufeff"), *lines[1:]] if lines else []  # a byte order mark, as on Windows
 
     def _items(self, line: str, place: str) -> OrderedDict:
         try:

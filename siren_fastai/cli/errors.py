@@ -6,7 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["CommandError", "FAILURE", "INTERRUPTED", "USAGE", "as_usage", "did_you_mean", "in_options", "warn"]
+__all__ = [
+    "CommandError",
+    "FAILURE",
+    "INTERRUPTED",
+    "USAGE",
+    "as_usage",
+    "did_you_mean",
+    "in_options",
+    "one_line",
+    "warn",
+]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 LONGEST = 600  # characters of a message: torch's may hold a stack
@@ -14,7 +24,7 @@ LONGEST = 600  # characters of a message: torch's may hold a stack
 
 def warn(message: str) -> None:
     """Print a warning on standard error."""
-    print(f"siren-fastai: warning: {message}", file=sys.stderr, flush=True)
+    print(f"siren-fastai: warning: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 class CommandError(Exception):
@@ -48,6 +58,11 @@ def did_you_mean(
     """Return `; did you mean ...?` with the name that is most like `name`, or nothing if none is."""
     near = difflib.get_close_matches(name.removeprefix(prefix), [n.removeprefix(prefix) for n in names], n=1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def one_line(message: str) -> str:
+    """Return `message` with line breaks and other control characters, as of a file's name, as escapes such as \\n."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:

@@ -119,7 +119,7 @@ def _interrupted(error: FitInterrupted) -> str:
     if error.epoch is None:
         return str(error)
     again = f"siren-fastai fit --logging_root {error.folder.parent} --experiment_name {error.folder.name} --resume"
-    return f"interrupted in epoch {error.epoch}; history.txt and model_current are written. Continue with\n  {again}"
+    return f"interrupted in epoch {error.epoch}; history.txt and model_current are written. Continue with: {again}"
 
 
 def _show(result: FitResult) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
-from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options, warn
+from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options, one_line, warn
 from siren_fastai.cli.options import Command
 
 __all__ = ["main"]
@@ -99,7 +99,7 @@ def _as_typed(message: str, command: Command) -> str:
 
 def _fail(command: Command, message: object, code: int) -> int:
     sys.stdout.flush()
-    print(f"siren-fastai {command.name}: error: {message}", file=sys.stderr)
+    print(f"siren-fastai {command.name}: error: {one_line(str(message))}", file=sys.stderr)
     return code
 
 

@@ -9,7 +9,7 @@ import re
 
 import configargparse
 
-from siren_fastai.cli.config import CheckedConfigFile
+from siren_fastai.cli.config import CheckedConfigFile, open_config
 from siren_fastai.cli.environment import ENVIRONMENT, check_environment, config_arguments
 from siren_fastai.cli.errors import CommandError, did_you_mean
 from siren_fastai.cli.options import Chosen, Command, Option
@@ -83,6 +83,7 @@ def _parser_of(command: Command) -> _Parser:
         auto_env_var_prefix=ENVIRONMENT,
         add_env_var_help=False,
         config_file_parser_class=CheckedConfigFile,
+        config_file_open_func=open_config,
         epilog="Every option can be written with dashes instead of underscores, and set in the environment: "
         f"--some_option is {ENVIRONMENT}SOME_OPTION. The command line overrides the environment, and the environment "
         "overrides the config file.",

@@ -43,7 +43,8 @@ class Progress:
         left = (1 - done) * passed / worked if worked > 0 else None
         if left is not None and passed >= ANNOUNCE_S and not self.announced:
             self._announce(left + passed, bound)
-        if now - self.shown >= (self.every_s if self.on_terminal else max(LINE_S, LINE_SHARE * passed)):
+        every_s = self.every_s if self.on_terminal else max(LINE_S, LINE_SHARE * passed)
+        if now - self.shown >= every_s and (self.on_terminal or left is not None):
             self.shown = now
             self._draw(done, text, "" if left is None else f"{duration(left)} left")
 

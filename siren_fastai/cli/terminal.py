@@ -44,8 +44,7 @@ class EncodeProgress(ProgressLine):
 
     def __init__(
         self,
-        total: float
-        | None = None,  # work of all encodes, by `Plan.work_until`; None is that of the first one, times `tries`
+        total: float | None = None,  # work of all encodes, by `Plan.work_until`; None is that of `tries` like the first
         tries: int = 1,  # encodes, at most
         progress: Progress | None = None,
     ):

@@ -20,7 +20,7 @@ def show_pictures(
     figsize: tuple[float, float] | None = None,  # (width, height) of the figure in inches, instead of `height`
     value_range: tuple[float, float] = (0.0, 1.0),  # the values that are black and white
 ) -> Figure:
-    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, a volume by its middle slice.
+    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, others by their middle slices.
 
     Values outside `value_range` are clamped, nan is left grey. A signal called "error" has a colour scale of its own,
     in the values' unit.
@@ -52,7 +52,8 @@ def _draw(ax, signal: Tensor, title: str, low: float, high: float) -> None:
     if signal.dim() == 2:
         ax.plot(signal.numpy(), linewidth=0.8)
         return
-    signal = signal[len(signal) // 2] if signal.dim() == 4 else signal
+    while signal.dim() > 3:
+        signal = signal[len(signal) // 2]
     ax.set_facecolor("0.85")
     ax.set_xticks([]), ax.set_yticks([])
     if title == "error":

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
+from fastai.callback.mixup import MixHandler
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
+from siren_fastai.data import PixelDataset
 from siren_fastai.figures import show_pictures
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.metrics import default_metrics
-from siren_fastai.models.siren import siren_model
+from siren_fastai.models.siren import check_dims, siren_model
 from siren_fastai.optimizers import adam
 from siren_fastai.render import render
 
@@ -69,6 +71,11 @@ class PixelLearner(Learner):
     ):
         """Draw target, reconstruction and absolute error of every sample of a loader, clamped as `render` clamps."""
         dl = self.dls[ds_idx] if dl is None else dl
+        if not len(dl.dataset):
+            raise ValueError(
+                "there are no samples to compare with, as an exported learner keeps none: `learn.render()` is the "
+                "reconstruction, and `show_results(dl=dls.valid)` compares it with the samples of `dls`"
+            )
         dl.dataset.show_fit(dl.dataset.to_picture(dl.dataset.values).cpu(), self._predicted(dl), **kwargs)
 
     def predict(
@@ -94,6 +101,19 @@ class PixelLearner(Learner):
         values = self.get_preds(dl=self.dls.test_dl(coords[None]))[0][0]
         decoded = data.clamp(values)
         return (coords, decoded, decoded, values) if with_input else (decoded, decoded, values)
+
+    def tta(self, *args, **kwargs):
+        """fastai's average over augmented images, which doesn't apply. Raises: TypeError."""
+        raise TypeError("`tta` averages over augmented images, and positions have none: use `get_preds` or `render`")
+
+    def add_cb(self, cb):
+        """As fastai's. Raises: ValueError for MixUp and CutMix, which would mix the positions of different pixels."""
+        if isinstance(cb, type) or not isinstance(cb, MixHandler):
+            return super().add_cb(cb)
+        raise ValueError(
+            f"`{type(cb).__name__}` mixes inputs, and an average of two positions is another position with another "
+            "value: leave it out; `PixelDataLoaders(..., off_grid=True)` trains between the pixels"
+        )
 
     def to_distributed(
         self,
@@ -139,7 +159,7 @@ def fast_model(
 @delegates(Learner.__init__)
 def siren_learner(
     dls: DataLoaders,  # of one signal, such as `PixelDataLoaders.from_image(...)`
-    model: nn.Module | None = None,  # None is `fast_model(dls)`; a model that is given stays as it is
+    model: nn.Module | Sequence[int] | None = None,  # or the widths of `fast_model`, as [2, 64, 3]; None is its own
     metrics=None,  # None is the `PSNR` in the data's `value_range`, or the loss only if that isn't known
     opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
     lr: float = 5e-4,  # the default of `fit_fast` and `fit_one_cycle`
@@ -149,8 +169,44 @@ def siren_learner(
 ) -> PixelLearner:
     """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_fast(n)`.
 
-    The loss is the MSE unless `loss_func` is given.
+    A model that is given stays as it is. The loss is the MSE unless `loss_func` is given.
+    Raises: ValueError for a model that doesn't read the data's positions, or (without a `loss_func`) has other outputs
+        than the data has channels.
     """
-    model = fast_model(dls) if model is None else model
+    model = _model_of(dls, model)
     metrics = default_metrics(dls) if metrics is None else metrics
-    return PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)
+    learn = PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)
+    _check_widths(learn, any_output=kwargs.get("loss_func") is not None)
+    return learn
+
+
+def _model_of(dls: DataLoaders, model: nn.Module | Sequence[int] | None) -> nn.Module:
+    if model is None:
+        return fast_model(dls)
+    if isinstance(model, nn.Module):
+        return model
+    dims, data = check_dims(model), dls.train_ds
+    ends = [data.coords.shape[1], data.n_channels]
+    if [dims[0], dims[-1]] != ends:
+        raise ValueError(f"`model` must go from {ends[0]} coordinates to {ends[1]} channels as the data, got {dims}")
+    return fast_model(dls, dims[1:-1])
+
+
+@torch.no_grad()
+def _check_widths(learn: Learner, any_output: bool) -> None:
+    """Pass two positions through the network, as it is in evaluation."""
+    data = learn.dls.train_ds
+    if not isinstance(data, PixelDataset) or not len(data):
+        return
+    model = getattr(learn.model, "_orig_mod", learn.model)  # a compiled one would be compiled for these two
+    like = next(model.parameters(), data.coords)
+    (d, c), training = (data.coords.shape[1], data.n_channels), model.training
+    needed = f"positions of {d} coordinates and give {c} channels, as `siren_model([{d}, 256, 256, {c}])` does"
+    try:
+        output = model.eval()(data.coords[:2].to(like))
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"`model` must read {needed}; it fails: {error}") from error
+    finally:
+        model.train(training)
+    if not any_output and output.shape[1:] != (c,):
+        raise ValueError(f"`model` must read {needed}; it gives {tuple(output.shape[1:])} for each")

@@ -127,6 +127,14 @@ def test_a_pattern_without_match_ends_the_fit_before_training(tmp_path):
     assert same(before, weights(learn))
 
 
+@pytest.mark.parametrize("patterns", ["*", ["*.weight", "*.bias"], [0, 1, -1]])
+def test_freezing_everything_is_refused_and_freezes_nothing(tmp_path, patterns):
+    learn = pixel_learner(tmp_path)
+    with pytest.raises(ValueError, match="leave no parameter to train"):
+        learn.fit(1, cbs=FreezeLayers(patterns))
+    assert all(p.requires_grad for p in learn.model.parameters())
+
+
 def test_parameters_left_frozen_by_an_interrupt_are_freed_by_the_next_fit(tmp_path):
     class Interrupt(Callback):
         def after_batch(self):

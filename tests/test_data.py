@@ -10,7 +10,7 @@ import torch
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from fastcore.docments import docments
-from learners import quiet
+from learners import picture, quiet
 from skimage.metrics import peak_signal_noise_ratio
 
 from siren_fastai.coords import grid_coords, line_coords, pixel_order
@@ -225,8 +225,8 @@ def test_dataset_checks_its_tensors_and_places_samples():
     with pytest.raises(ValueError, match="same n"):
         PixelDataset(torch.zeros(3, 2), torch.zeros(4, 1), (4,))
     data = PixelDataset(grid_coords((2, 2)), torch.arange(4.0)[:, None], (2, 2), "centers").subset(torch.tensor([3, 0]))
-    picture = data.to_picture(data.values)[..., 0]
-    assert picture[1, 1] == 3 and picture[0, 0] == 0 and picture[0, 1].isnan() and len(data.new_empty()) == 0
+    placed = data.to_picture(data.values)[..., 0]
+    assert placed[1, 1] == 3 and placed[0, 0] == 0 and placed[0, 1].isnan() and len(data.new_empty()) == 0
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (12, 8, 1), (40, 2), (4, 6, 5, 1)])
@@ -369,8 +369,23 @@ def test_predictions_at_any_positions_come_from_a_test_loader_in_their_order(tmp
     assert repr(learn.dls.test_dl(coords)).startswith("IndexedDL(batches=8, bs=7")
     preds, targets = learn.get_preds(dl=learn.dls.test_dl(learn.dls.train_ds))
     assert torch.equal(targets, learn.dls.train_ds.values) and len(preds) == 30
-    with pytest.raises(ValueError, match=r"positions must be \(n, d\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"positions \(n, 2\).* got shape \(2,\)"):
         learn.dls.test_dl([0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    "items, options, error, message",
+    [
+        (np.zeros((5, 3)), {}, ValueError, r"positions \(n, 2\).* got shape \(5, 3\)"),
+        (picture(), {}, ValueError, r"got shape \(12, 10, 3\)"),
+        ("image.png", {}, TypeError, "got str"),
+        (["image.png"], {}, TypeError, "got list"),
+        (np.zeros((5, 2)), {"with_labels": True}, ValueError, "`with_labels`"),
+    ],
+)
+def test_what_is_no_position_has_no_test_loader(items, options, error, message):
+    with pytest.raises(error, match=message):
+        PixelDataLoaders.from_image(picture()).test_dl(items, **options)
 
 
 @pytest.mark.parametrize("value_range", [(-1.0, 1.0), None])

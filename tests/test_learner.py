@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.mixup import CutMix, MixUp
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
+from fastai.interpret import Interpretation
 from fastai.learner import Learner, load_learner
 from fastai.test_utils import VerboseCallback
 from learners import picture, pixel_learner, quiet, same, weights
@@ -297,3 +299,75 @@ def test_get_preds_returns_the_loss_of_each_sample(tmp_path):
     learn = pixel_learner(tmp_path)
     preds, targets, losses = learn.get_preds(with_loss=True)
     torch.testing.assert_close(losses, (preds - targets).square().mean(1))
+
+
+@pytest.mark.parametrize("model", [siren_model([3, 8, 3]), siren_model([2, 8, 1]), [2, 8, 1], [3, 8, 3]])
+def test_a_network_of_other_widths_than_the_data_is_refused_before_training(tmp_path, model):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    with pytest.raises(ValueError, match="`model` must .*2 coordinates.* 3 channels"):
+        siren_learner(dls, model)
+
+
+def loss_of_half(output, target):
+    return (output[:, :3] - target).square().mean()
+
+
+def test_a_loss_of_ones_own_may_take_other_outputs(tmp_path):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    learn = siren_learner(dls, siren_model([2, 8, 6]), metrics=[], loss_func=loss_of_half)
+    quiet(learn).fit(1)
+    assert np.isfinite(learn.recorder.values[-1][0])
+
+
+def test_widths_alone_make_the_default_network(tmp_path):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    torch.manual_seed(0)
+    ours = siren_learner(dls, [2, 64, 3]).model
+    torch.manual_seed(0)
+    expected = fast_model(dls, [64])
+    assert same(ours.state_dict(), expected.state_dict())
+    with pytest.raises(ValueError, match="at least two"):
+        siren_learner(dls, [2])
+
+
+def test_checking_the_widths_leaves_the_network_as_it_is(tmp_path):
+    dls = PixelDataLoaders.from_image(picture(), path=tmp_path)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    learn = siren_learner(dls, model)
+    assert same(before, learn.model.state_dict()) and torch.equal(state, torch.get_rng_state())
+    assert learn.model.training and learn.model[2].training
+
+
+@pytest.mark.parametrize("mix", [MixUp, CutMix])
+def test_mixing_positions_is_refused(tmp_path, mix):
+    with pytest.raises(ValueError, match=f"`{mix.__name__}` mixes inputs"):
+        pixel_learner(tmp_path, cbs=mix())
+    with pytest.raises(ValueError, match=f"`{mix.__name__}` mixes inputs"):
+        pixel_learner(tmp_path).fit(1, cbs=mix())
+
+
+def test_what_needs_images_one_by_one_says_so(tmp_path):
+    learn = pixel_learner(tmp_path)
+    with pytest.raises(TypeError, match="`tta` averages"):
+        learn.tta()
+    with pytest.raises(AttributeError, match="draws the error of all samples"):
+        Interpretation.from_learner(learn).plot_top_losses(3)
+
+
+def test_results_of_a_loaded_learner_need_samples(tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.export("fit.pkl")
+    loaded = quiet(load_learner(tmp_path / "fit.pkl"))
+    with pytest.raises(ValueError, match="no samples to compare with"):
+        loaded.show_results()
+    loaded.show_results(dl=learn.dls.valid)
+    np.testing.assert_allclose(drawn()["reconstruction"][..., :3], learn.render(), atol=1e-6)
+
+
+def test_results_of_four_dimensions_are_drawn_by_their_middle(tmp_path):
+    values = np.random.default_rng(0).random((3, 4, 5, 6, 1)).astype(np.float32)
+    learn = quiet(siren_learner(PixelDataLoaders.from_array(values, path=tmp_path), siren_model([4, 8, 1])))
+    learn.show_results()
+    np.testing.assert_allclose(drawn()["target"], values[1, 2, ..., 0])

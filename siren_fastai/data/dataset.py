@@ -65,6 +65,14 @@ class PixelDataset:
         return self.values.device
 
     @property
+    def items(self):
+        """fastai's list of samples, which `Interpretation` draws from and a signal doesn't have."""
+        raise AttributeError(
+            "a signal has no `items` to draw one by one, so fastai's `Interpretation` can't draw its top losses: "
+            "`learn.show_results()` draws the error of all samples, and `top_losses` gives the samples' indices"
+        )
+
+    @property
     def n_channels(self) -> int:
         return self.values.shape[1]
 

@@ -90,11 +90,26 @@ class PixelDataLoaders(DataLoaders):
         """A loader for predictions: of positions (n, d) in [-1, 1]^d, without targets, or of a `PixelDataset`.
 
         `learn.get_preds(dl=dls.test_dl(coords))[0]` is the network at any positions, in their order.
+        Raises: TypeError for anything but numbers; ValueError for other shapes than (n, d), or for `with_labels`.
         """
         if isinstance(test_items, PixelDataset):
             return self.valid.raster(test_items, **kwargs)
-        positions = Positions(torch.as_tensor(test_items, dtype=torch.float32)).to_(self.device)
+        if kwargs.pop("with_labels", False):
+            raise ValueError("`with_labels`: positions have no targets; give `test_dl` a `PixelDataset` that has them")
+        positions = Positions(_positions(test_items, self.train_ds.coords.shape[1])).to_(self.device)
         return IndexedDL(positions, **{"bs": self.valid.bs, "device": self.device, **kwargs})
+
+
+def _positions(items, d: int) -> Tensor:
+    """`items` as positions (n, d)."""
+    needed = f"`test_items` must be positions (n, {d}) in [-1, 1] or a `PixelDataset`"
+    try:
+        coords = torch.as_tensor(items, dtype=torch.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"{needed}, got {type(items).__name__}; `PixelDataLoaders.from_image` loads images") from None
+    if coords.dim() != 2 or coords.shape[1] != d:
+        raise ValueError(f"{needed}, got shape {tuple(coords.shape)}; `learn.render(size)` samples a grid of them")
+    return coords
 
 
 def _check_options(coords, order: str, valid: str | float, off_grid: bool) -> None:

@@ -86,9 +86,11 @@ def two_fits(path):
 
 
 def quantized(path):
-    learn = learner(path, [QuantizeAware(5, budget_bits=1500)])
+    learn = learner(path)
     with several(learn):
         learn.fit(3, 5e-3)
+        learn.add_cb(QuantizeAware(5, budget_bits=1500, ramp=0))
+        learn.fit(2, 5e-3)
     return seen(learn) | {"names": list(learn.quantize_aware.quantizers)}
 
 

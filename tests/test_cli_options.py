@@ -1,6 +1,7 @@
 """Options: both spellings, config files with file and line, precedence for each type, where values come from."""
 
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -315,6 +316,14 @@ def test_what_never_ends_is_no_config_file():
 def test_messages_are_one_line_whatever_names_files_have(capsys):
     assert main(["info", "a\nb\x1b[31m"]) == 2
     assert capsys.readouterr().err == "siren-fastai info: error: there is no file a\\nb\\x1b[31m\n"
+
+
+def test_names_that_are_not_text_can_be_printed():
+    code = "import sys\nfrom siren_fastai.cli.main import main\n"
+    code += "sys.argv[1:] = ['fit', '--experiment_name', 'a\\udcff', '--print_config']\nsys.exit(main())"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert "experiment_name" in done.stdout and "a\\udcff" in done.stdout
 
 
 def test_negative_numbers_are_values_however_they_are_written():

@@ -21,6 +21,8 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `siren-fastai` with these arguments (None: those of the process). Returns the exit code."""
+    if arguments is None and sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have bytes that are not characters
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] not in COMMANDS:
         return _without_command(arguments)

@@ -68,10 +68,14 @@ def check_writable(
 ) -> Path:
     """Return the file that writing to `path` would write, a symbolic link's target for one; nothing is changed.
 
+    A link such as /dev/stdout, whose target has no path of its own, comes back as it is.
+
     Raises: IsADirectoryError for a folder; PermissionError for a file that is marked read-only, for root too, or a
     folder that cannot be written to; OSError for a name that is too long or a symbolic link that leads nowhere.
     """
-    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    target = Path(path)
+    if target.is_symlink() and (not target.exists() or os.path.exists(os.path.realpath(target))):
+        target = Path(os.path.realpath(target))
     try:
         found = target.stat()
     except FileNotFoundError:

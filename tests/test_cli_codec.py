@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
 from siren_fastai.compare import sweep as rd
 from siren_fastai.images import to_uint8
+from siren_fastai.locks import LOCK, lock_folder
 from siren_fastai.names import CODEC_WEIGHTS
 from siren_fastai.sirn.decode import decode, decompress
 from siren_fastai.sirn.format import parts, write
@@ -165,6 +167,14 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(rgb, tmp_path, untrained, ref
     untrained[1]["interrupted"] = True
     assert f"the best so far is written to {output}" in refused("compress", rgb, output, "--bpp", "1", code=130)
     assert decompress(output).shape == (24, 32, 3)
+    output.write_text("good")
+    for name in ("x.interrupted.sirn", "x.interrupted_2.sirn"):
+        assert f"written to {tmp_path / name}" in refused("compress", rgb, output, "--bpp", "1", "--y", code=130)
+        assert decompress(tmp_path / name).shape == (24, 32, 3) and output.read_text() == "good"
+    report = tmp_path / "x.json"
+    report.write_text("of the good file")
+    refused("compress", rgb, tmp_path / "new.sirn", "--bpp", "1", "--report", report, "--y", code=130)
+    assert report.read_text() == "of the good file" and (tmp_path / "x.interrupted.json").is_file()
 
     def at_once(*args, **options):
         raise KeyboardInterrupt
@@ -183,6 +193,21 @@ def test_ctrl_c_in_the_training_itself(rgb, tmp_path, refused, monkeypatch):
     monkeypatch.setattr("siren_fastai.cli.terminal.EncodeProgress.after_batch", third_batch)
     error = refused("compress", rgb, tmp_path / "x.sirn", "--bpp", "6", "--steps", "20", code=130)
     assert "the best so far is written" in error and decompress(tmp_path / "x.sirn").shape == (24, 32, 3)
+
+
+def test_ctrl_c_while_a_finished_file_is_written(rgb, tmp_path, untrained, refused, monkeypatch):
+    writing = Path.write_bytes
+
+    def once(self, data):
+        monkeypatch.setattr(Path, "write_bytes", writing)
+        writing(self, data[:9])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", once)
+    (tmp_path / "x.sirn").write_text("old")
+    error = refused("compress", rgb, tmp_path / "x.sirn", "--bpp", "1", "--y", code=130)
+    assert "x.sirn is complete" in error and decompress(tmp_path / "x.sirn").shape == (24, 32, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {"rgb.png", "x.sirn"}
 
 
 def test_a_psnr_that_was_not_reached_is_a_failure_with_the_best_file(rgb, tmp_path, untrained, refused):
@@ -288,7 +313,7 @@ def folder(tmp_path):
 def test_rd_writes_table_figure_and_files(folder, tmp_path, untrained, capsys):
     arguments = ["rd", str(folder), "--bpp", "2", "1", "0.1", "--codecs", "jpeg", "--color", "gray", "--steps", "5"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"rd.csv", "rd.json", "rd.png", "files"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"rd.csv", "rd.json", "rd.png", "files", LOCK}
     table = pd.read_csv(tmp_path / "out" / "rd.csv")
     assert len(table) == 2 * len(QUALITIES["jpeg"]) + 2 * 2
     ours = table[table["codec"] == "siren"].to_dict("records")
@@ -303,6 +328,13 @@ def test_rd_writes_table_figure_and_files(folder, tmp_path, untrained, capsys):
     assert "b.png at 0.1 bits per pixel is left out: the smallest file takes" in capsys.readouterr().out
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
     assert "rd.csv already exists: give --y" in capsys.readouterr().err
+    for name in ("rd.csv", "rd.json", "rd.png"):
+        (tmp_path / "out" / name).unlink()
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "a_2.0bpp.sirn already exists: give --y" in capsys.readouterr().err
+    with lock_folder(tmp_path / "out"):
+        assert main([*arguments, "--output", str(tmp_path / "out"), "--y"]) == 2
+        assert "another process is writing to" in capsys.readouterr().err
 
 
 def test_an_interrupted_rd_writes_what_it_has(folder, tmp_path, untrained, refused):

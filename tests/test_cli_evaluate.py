@@ -69,10 +69,10 @@ def test_render_at_any_size_and_region(run, tmp_path, capsys):
     path, saved = str(tmp_path / "out.png"), load_checkpoint(final(run))
     assert main(["render", final(run), path]) == 0
     np.testing.assert_array_equal(levels_of(path), levels_of(run / "predicted_image.png"))
-    assert main(["render", final(run), path, "--size", "7", "30"]) == 0
+    assert main(["render", final(run), path, "--y", "--size", "7", "30"]) == 0
     np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((7, 30))))
     assert "warning: --size 7 30 changes the proportions of the image; --size 7 keeps them" in capsys.readouterr().err
-    assert main(["render", final(run), path, "--size", "4", "5", "--region", "-1", "0", "0", "1"]) == 0
+    assert main(["render", final(run), path, "--y", "--size", "4", "5", "--region", "-1", "0", "0", "1"]) == 0
     np.testing.assert_array_equal(levels_of(path), to_uint8(saved.render((4, 5), (-1.0, 0.0, 0.0, 1.0))))
     assert capsys.readouterr().err == ""
 

@@ -74,6 +74,14 @@ def test_a_fifo_is_written_through(tmp_path):
     assert received == ["new"] and fifo.is_fifo()
 
 
+def test_a_pipe_is_written_through():
+    read, sink = os.pipe()
+    write(f"/dev/fd/{sink}")
+    os.close(sink)
+    with open(read) as received:
+        assert received.read() == "new"
+
+
 def test_devices_stay_devices():
     write("/dev/null")
     assert not os.path.isfile("/dev/null")

@@ -17,7 +17,9 @@ from siren_fastai.fits.scores import describe_scores
 from siren_fastai.fits.state import Checkpoint
 from siren_fastai.images import save_image
 
-__all__ = ["open_checkpoint", "target_of", "write_evaluation"]
+__all__ = ["EVALUATION", "open_checkpoint", "target_of", "write_evaluation"]
+
+EVALUATION = ("predicted_image.png", "metrics.json", "predicted_image_with_metrics.png")  # what is written of it
 
 
 def open_checkpoint(path: str) -> Checkpoint:
@@ -56,9 +58,10 @@ def target_of(checkpoint: Checkpoint, path: str | None, resize_mode: str | None)
 
 def write_evaluation(folder: Path, metrics: dict, prediction: Tensor, target: Tensor) -> None:
     """Write the prediction, the metrics and a figure of both to `folder`."""
-    save_image(prediction, folder / "predicted_image.png")
-    write_json(metrics, folder / "metrics.json")
+    image_name, metrics_name, figure_name = EVALUATION
+    save_image(prediction, folder / image_name)
+    write_json(metrics, folder / metrics_name)
     error = absolute_error(prediction, target)
     figure = show_pictures({"target": target, "reconstruction": prediction, "error": error})
     figure.suptitle(describe_scores(metrics["standard"]))
-    save_figure(figure, folder / "predicted_image_with_metrics.png")
+    save_figure(figure, folder / figure_name)

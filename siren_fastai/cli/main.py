@@ -15,24 +15,34 @@ from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, USAGE, CommandError, did_you_mean, in_options, one_line, warn
 from siren_fastai.cli.options import Command
+from siren_fastai.cli.signals import Stopped, answering_signals
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `siren-fastai` with these arguments (None: those of the process). Returns the exit code."""
-    if arguments is None and sys.stdout is not None:
+    own = arguments is None
+    if own and sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have bytes that are not characters
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = sys.argv[1:] if own else list(arguments)
     if not arguments or arguments[0] not in COMMANDS:
         return _without_command(arguments)
     command = COMMANDS[arguments[0]]
+    with answering_signals(command.on_interrupt, last=own):
+        return _guarded(command, arguments[1:])
+
+
+def _guarded(command: Command, arguments: list[str]) -> int:
+    """Run the command. Returns the exit code, for an error after one line on standard error."""
     try:
-        return _run(command, arguments[1:])
+        return _run(command, arguments)
     except CommandError as error:
         return _fail(command, _as_typed(str(error), command), error.code)
     except KeyboardInterrupt:
         return _fail(command, "interrupted", INTERRUPTED)
+    except Stopped:
+        return _fail(command, "stopped; files that existed or were written before are whole", INTERRUPTED)
     except OSError as error:
         return _fail(command, _os_message(error, command), FAILURE)
     except MemoryError as error:

@@ -113,6 +113,7 @@ class Command:
     complete: Callable[[Chosen], Chosen] | None = None
     notes: str = ""  # Markdown for docs/cli.md, below the options
     advice: dict[str, str] = field(default_factory=dict)
+    on_interrupt: str = ""  # what it does after the first Ctrl-C, if it doesn't end at once
 
     @property
     def options(self) -> tuple[Option, ...]:

@@ -58,7 +58,8 @@ def compress(
     weights: "quantized" has one step size per tensor, "quantized_rows" one for each row of a weight matrix, "float16"
         no quantisation: half-precision numbers in a smaller network, trained as floats only.
 
-    Ctrl-C ends training early, and the result is that of the best network so far: `report["interrupted"]` says so.
+    Ctrl-C ends training early, and the result is that of the best network so far: `report["interrupted"]` says so. A
+    second one raises KeyboardInterrupt.
     The report has bytes, bpp, psnr and ssim of the 8-bit pixels that the file decodes to, the PSNR before quantising
     and before fine-tuning, widths, bits per tensor, steps and seconds, and whether a PSNR target was reached;
     `decoding_seconds`, an estimate for one core (above 1.5, `decompress` needs larger `limits`); and `float_error` of
@@ -104,7 +105,12 @@ def _encode(source: Source, plan: Plan, trainer: Trainer, denoise: Denoising) ->
         "interrupted": found.network.interrupted,
     }
     made = measured(found.data, source.image, report)
-    made = with_denoiser(made, source, found, denoise) if denoise else made
+    try:
+        made = with_denoiser(made, source, found, denoise) if denoise else made
+    except KeyboardInterrupt:
+        if found.network.interrupted:  # the second one
+            raise
+        made.report["interrupted"] = True
     made.report["seconds"] = time.perf_counter() - started
     return made
 

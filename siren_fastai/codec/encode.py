@@ -89,6 +89,8 @@ def _choose(source: Source, network: FittedNetwork, plan: Plan, budget: float) -
         error = sample_error(coords[some], values[some])
         quantizers = choose_quantizers(network.model, error, budget, plan.bits, by_row)
     except KeyboardInterrupt:
+        if network.interrupted:  # the second one
+            raise
         network = replace(network, interrupted=True)
         named = network.model.named_parameters()
         quantizers = {name: fit_quantizer(p, FALLBACK_BITS, by_row) for name, p in named}

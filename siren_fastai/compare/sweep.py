@@ -21,7 +21,7 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.reader import TRUSTED
 
-__all__ = ["points"]
+__all__ = ["coded_name", "points"]
 
 
 def points(
@@ -52,13 +52,18 @@ def points(
                 yield _classic(path.name, levels, codec, quality)
     for rate in sorted(set(map(float, rates))):
         for path in paths:
-            name = None if folder is None else Path(folder) / f"{path.stem}_{rate}bpp.sirn"
+            name = None if folder is None else Path(folder) / coded_name(path, rate)
             try:
                 yield _ours(path.name, to_uint8(load_image(path, mode=mode)), rate, name, options)
             except ValueError as error:
                 if say is None:
                     raise
                 say(f"{path.name} at {rate:g} bits per pixel is left out: {error}")
+
+
+def coded_name(picture: str | Path, rate: float) -> str:
+    """The name of our file of this image at this rate."""
+    return f"{Path(picture).stem}_{float(rate)}bpp.sirn"
 
 
 def _check(paths: list[Path], rates: Sequence[float], codecs: tuple[str, ...]) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from siren_fastai.cli.errors import CommandError, as_usage
 from siren_fastai.cli.options import Chosen, Command, Option
-from siren_fastai.cli.shared import CONFIG, PRINT_CONFIG
+from siren_fastai.cli.paths import check_outputs
+from siren_fastai.cli.shared import CONFIG, OVERWRITE, PRINT_CONFIG
 from siren_fastai.files import replacing
 from siren_fastai.names import METRIC_CONVENTIONS
 
@@ -19,6 +20,7 @@ OPTIONS = (
         positional=True,
     ),
     CONFIG,
+    OVERWRITE,
     Option("ground_truth", "the image as the network saw it (default: target.png of the fit)", metavar="FILE"),
     Option("prediction", "the network's raw output (default: predicted_image.png of the fit)", metavar="FILE"),
     Option(
@@ -49,12 +51,20 @@ def run(chosen: Chosen) -> int:
     with as_usage():
         history = read_history(path)
     comparison = _comparison(folder, chosen)
+    output = _output(folder, path, comparison is not None, chosen)
     convention = chosen.metric_convention or _stored_convention(folder) or "standard"
     report = Report(history, comparison, convention, chosen.title or folder.resolve().name)
     print(_summary(history, comparison))
-    names = _write(Path(chosen.output) if chosen.output else folder / "analysis", report)
+    names = _write(output, report)
     print(f"\nSee {names}")
     return 0
+
+
+def _output(folder: Path, history: Path, compared: bool, chosen: Chosen) -> Path:
+    """The folder to write to. Raises: CommandError if it holds a report already."""
+    names = ["history.png", *(["benford.png"] if compared else []), "report.json", "report.md"]
+    read = (history, chosen.ground_truth, chosen.prediction, chosen.config_filepath)
+    return check_outputs(chosen.output or folder / "analysis", names, chosen.y, *read)
 
 
 def _comparison(folder: Path, chosen: Chosen):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage
 from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
-from siren_fastai.cli.paths import check_output
+from siren_fastai.cli.paths import check_output, kept_apart, same_file
 from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
-from siren_fastai.files import replacing
+from siren_fastai.files import persist, replacing, write_json
 from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES, CODEC_WEIGHTS, DENOISERS
 
 __all__ = ["COMMAND"]
@@ -65,7 +65,6 @@ def run(chosen: Chosen) -> int:
     from siren_fastai.cli.terminal import EncodeProgress
     from siren_fastai.codec.compress import compress
     from siren_fastai.codec.search import MAX_TRIES
-    from siren_fastai.files import write_json
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
 
@@ -74,18 +73,19 @@ def run(chosen: Chosen) -> int:
     with as_usage():
         device = device_of(chosen.device)
         image = read_image(chosen.image, chosen.color, name="IMAGE")
-    output = check_output(chosen.output, chosen.y, chosen.image)
-    report = chosen.report and check_output(chosen.report, chosen.y, chosen.image, chosen.output)
+    output, report = _outputs(chosen)
     line = EncodeProgress(tries=1 if chosen.psnr is None else MAX_TRIES)
     try:
         with as_usage(options={"k": "clusters"}):
             made = compress(image, device=device, progress=False, cbs=[line], on_plan=line.plan, **options)
     finally:
         line.clear()
-    with replacing(output) as temporary:
-        temporary.write_bytes(made.data)
-    if report:
-        write_json(made.report, report)
+    if made.report["interrupted"]:
+        output, report = kept_apart(output), report and kept_apart(report)
+    try:
+        persist(lambda: _write(made.data, output, made.report, report))
+    except KeyboardInterrupt:
+        raise CommandError(f"interrupted after the training; {output} is complete", INTERRUPTED) from None
     print(f"{output}: {_described(made.report, len(made.data))}", flush=True)
     _check_finished(made.report, output)
     return 0
@@ -95,6 +95,25 @@ def complete(chosen: Chosen) -> Chosen:
     """Let a target of the command line override those of the environment, and these those of the config file."""
     chosen.keep_strongest([option.name for option in TARGETS])
     return chosen
+
+
+def _outputs(chosen: Chosen) -> tuple[Path, Path | None]:
+    """The paths of the file and of the report. Raises: CommandError, OSError as `check_output`."""
+    read = (chosen.image, chosen.config_filepath)
+    output = check_output(chosen.output, chosen.y, *read)
+    if chosen.report is None:
+        return output, None
+    report = check_output(chosen.report, chosen.y, *read)
+    if same_file(output, report):
+        raise CommandError(f"OUTPUT and --report are both {report}; name two files")
+    return output, report
+
+
+def _write(data: bytes, output: Path, report: dict, report_path: Path | None) -> None:
+    with replacing(output) as temporary:
+        temporary.write_bytes(data)
+    if report_path:
+        write_json(report, report_path)
 
 
 def _target(chosen: Chosen) -> dict:
@@ -153,7 +172,7 @@ def _described(report: dict, n_bytes: int) -> str:
 def _check_finished(report: dict, output: Path) -> None:
     """Raises: CommandError for a file that is written, but not what was asked for."""
     if report["interrupted"]:
-        raise CommandError(f"interrupted; the best so far is written to {output}", INTERRUPTED)
+        raise CommandError(f"interrupted; the best so far is written to {output}; no file was overwritten", INTERRUPTED)
     if not report.get("reached", True):
         raise CommandError(
             f"--psnr {report['target_psnr']:g} was not reached; the best, of {report['psnr']:.2f} dB, is written to "
@@ -166,9 +185,10 @@ COMMAND = Command(
     name="compress",
     summary="write an image as a small file",
     about="Compress an image: a network is fitted to it, quantised, and written as one small file. Ctrl-C stops and "
-    "writes the best file so far.",
+    "writes the best file so far, next to a file that exists.",
     usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q | --max_bytes N) [options]",
     groups={"options": OPTIONS, "target, exactly one": TARGETS, "helpers, off unless given": HELPERS},
     run=run,
     complete=complete,
+    on_interrupt="finishing with the best result so far; press again to stop",
 )

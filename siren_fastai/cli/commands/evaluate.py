@@ -1,7 +1,7 @@
 """`siren-fastai evaluate`: score a checkpoint against an image."""
 
 from siren_fastai.cli.options import Chosen, Command, Option
-from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, PRINT_CONFIG
+from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, OVERWRITE, PRINT_CONFIG
 from siren_fastai.names import RESIZE_MODES
 
 __all__ = ["COMMAND"]
@@ -9,6 +9,7 @@ __all__ = ["COMMAND"]
 OPTIONS = (
     CHECKPOINT,
     CONFIG,
+    OVERWRITE,
     Option("image_filepath", "image to compare with (default: the one it was fitted to)", metavar="FILE"),
     Option("resize_mode", "how to bring it to the checkpoint's size (default: as in the fit)", choices=RESIZE_MODES),
     Option(
@@ -22,10 +23,9 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Print the scores as JSON; with --output also write them, the prediction and a figure."""
-    from pathlib import Path
-
-    from siren_fastai.cli.checkpoints import open_checkpoint, target_of, write_evaluation
+    from siren_fastai.cli.checkpoints import EVALUATION, open_checkpoint, target_of, write_evaluation
     from siren_fastai.cli.errors import as_usage
+    from siren_fastai.cli.paths import check_outputs
     from siren_fastai.cli.sizes import check_memory, check_seconds
     from siren_fastai.files import strict_json
     from siren_fastai.fits.devices import deterministic, device_of
@@ -35,6 +35,8 @@ def run(chosen: Chosen) -> int:
         device = device_of(chosen.device)
     checkpoint = open_checkpoint(chosen.checkpoint)
     check_memory(checkpoint.size, 6 * checkpoint.channels)
+    read = (chosen.checkpoint, chosen.image_filepath, checkpoint.options.get("image_filepath"), chosen.config_filepath)
+    folder = chosen.output and check_outputs(chosen.output, EVALUATION, chosen.y, *read)
     checkpoint.model.to(device)
     with deterministic(device), as_usage():
         check_seconds(checkpoint, checkpoint.size, chosen.max_seconds)
@@ -42,8 +44,8 @@ def run(chosen: Chosen) -> int:
         prediction = checkpoint.render()
     metrics = metrics_of(checkpoint, prediction, target)
     print(strict_json(metrics))
-    if chosen.output:
-        write_evaluation(Path(chosen.output), metrics, prediction, target)
+    if folder:
+        write_evaluation(folder, metrics, prediction, target)
     return 0
 
 

@@ -120,7 +120,13 @@ def run(chosen: Chosen) -> int:
 NOTES = """
 ### fit: the files that it writes
 
-They go to `--logging_root`/`--experiment_name`/. Each is written under a temporary name first and then renamed.
+They go to `--logging_root`/`--experiment_name`/. Each is written under a temporary name first and then renamed. The
+first ones are written when the network has been measured once; until then a folder that `--y` erases stays as it was.
+Only folders that a fit has written, which hold the file `.siren_fastai_fit`, are erased, and only one fit at a time may
+write to a folder (the file `.siren_fastai_lock`).
+
+Ctrl-C, SIGTERM and SIGHUP (a closed terminal) end a fit after its last complete state is written; a second signal stops
+at once.
 
 | file | content |
 |---|---|
@@ -152,6 +158,7 @@ COMMAND = Command(
     run=run,
     complete=complete,
     notes=NOTES,
+    on_interrupt="writing the last complete state; press again to stop",
     advice={
         "memory": "give a smaller --sidelength or --bs",
         "space": "continue with --resume",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from siren_fastai.cli.errors import INTERRUPTED, CommandError, as_usage
 from siren_fastai.cli.options import Chosen, Command, Option, positive
-from siren_fastai.cli.paths import check_output
+from siren_fastai.cli.paths import check_outputs
 from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
-from siren_fastai.files import replacing
+from siren_fastai.files import persist, replacing
 from siren_fastai.names import CLASSICS
 
 __all__ = ["COMMAND"]
@@ -34,18 +34,26 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
-    from siren_fastai.cli.terminal import EncodeProgress
-    from siren_fastai.compare.curves import OURS
-    from siren_fastai.compare.sweep import points
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
+    from siren_fastai.locks import lock_folder
 
     paths = _images(chosen.folder)
     with as_usage():
         device = device_of(chosen.device)
         images = (read_image(path, chosen.color, name="FOLDER") for path in paths)  # an error now, not after hours
         work = sum(_work(image, bpp, chosen.steps) for image in images for bpp in set(chosen.bpp))
-    folder, codecs, mode = _output(chosen), _codecs(chosen), None if chosen.color == "auto" else chosen.color
+    folder, codecs, mode = _output(chosen, paths), _codecs(chosen), None if chosen.color == "auto" else chosen.color
+    with as_usage(), lock_folder(folder):
+        return _sweep(chosen, paths, folder, codecs, mode, device, work)
+
+
+def _sweep(chosen: Chosen, paths: list[Path], folder: Path, codecs: tuple[str, ...], mode: str | None, device, work):
+    """Measure and write. Returns the exit code."""
+    from siren_fastai.cli.terminal import EncodeProgress
+    from siren_fastai.compare.curves import OURS
+    from siren_fastai.compare.sweep import points
+
     line, rows, interrupted = EncodeProgress(work), [], False
     options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False, "cbs": [line]}
     options["on_plan"] = line.plan
@@ -61,7 +69,7 @@ def run(chosen: Chosen) -> int:
     finally:
         line.clear()
     if rows:
-        _write(rows, folder, chosen)
+        persist(lambda: _write(rows, folder, chosen))
     if interrupted:
         raise CommandError(f"interrupted; what was measured before is in {folder}", INTERRUPTED)
     return 0
@@ -100,14 +108,15 @@ def _images(folder: str) -> list[Path]:
     return paths
 
 
-def _output(chosen: Chosen) -> Path:
+def _output(chosen: Chosen, paths: list[Path]) -> Path:
     """The folder to write to. Raises: CommandError if it holds the results of another sweep, or the images."""
+    from siren_fastai.compare.sweep import coded_name
+
     folder = Path(chosen.output)
     if folder.exists() and folder.samefile(chosen.folder):
         raise CommandError("--output is the folder of the images; choose another, as rd.png would be one of them")
-    for name in ("rd.csv", "rd.json", "rd.png"):
-        check_output(str(folder / name), chosen.y)
-    return folder
+    coded = [Path("files", coded_name(path, bpp)) for path in paths for bpp in chosen.bpp]
+    return check_outputs(folder, ("rd.csv", "rd.json", "rd.png", *coded), chosen.y, chosen.config_filepath)
 
 
 def _codecs(chosen: Chosen) -> tuple[str, ...]:
@@ -175,4 +184,5 @@ COMMAND = Command(
     groups={"options": OPTIONS},
     run=run,
     notes=NOTES,
+    on_interrupt="finishing with what has been measured; press again to stop",
 )

@@ -1,7 +1,7 @@
 """`siren-fastai render`: draw a checkpoint at any size, whole or in part."""
 
 from siren_fastai.cli.options import Chosen, Command, Option, number
-from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, PRINT_CONFIG, SIZE
+from siren_fastai.cli.shared import CHECKPOINT, CONFIG, DEVICE, MAX_SECONDS, OVERWRITE, PRINT_CONFIG, SIZE
 
 __all__ = ["COMMAND"]
 
@@ -9,6 +9,7 @@ OPTIONS = (
     CHECKPOINT,
     Option("output", "the image to write, such as image.png", metavar="OUTPUT", positional=True),
     CONFIG,
+    OVERWRITE,
     SIZE,
     Option(
         "region",
@@ -27,6 +28,7 @@ def run(chosen: Chosen) -> int:
     """Write the image to `chosen.output`."""
     from siren_fastai.cli.checkpoints import open_checkpoint
     from siren_fastai.cli.errors import as_usage
+    from siren_fastai.cli.paths import check_output
     from siren_fastai.cli.sizes import check_format, check_memory, check_seconds, output_size
     from siren_fastai.cli.terminal import render_progress
     from siren_fastai.fits.devices import deterministic, device_of
@@ -38,13 +40,14 @@ def run(chosen: Chosen) -> int:
     size = height, width = output_size(checkpoint.size, chosen.size, chosen.region)
     check_format(chosen.output, size)
     check_memory(size, 3 * checkpoint.channels)
+    output = check_output(chosen.output, chosen.y, chosen.checkpoint, chosen.config_filepath)
     checkpoint.model.to(device)
     with deterministic(device), as_usage():
         check_seconds(checkpoint, size, chosen.max_seconds)
         with render_progress(checkpoint.model, height * width):
             image = checkpoint.render(size, chosen.region and tuple(chosen.region))
-        save_image(image, chosen.output)
-    print(f"{chosen.output}: {height}x{width} pixels")
+        save_image(image, output)
+    print(f"{output}: {height}x{width} pixels")
     return 0
 
 

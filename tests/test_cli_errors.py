@@ -245,9 +245,12 @@ def test_links_in_an_erased_folder_are_not_followed(tmp_path, gray):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.txt").write_text("precious")
     old_run(tmp_path / "run")
-    (tmp_path / "run" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("link", "checkpoints", "summaries"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
     assert fit(tmp_path, *TINY, "--y", "--image_filepath", gray, epochs=1) == 0
-    assert (tmp_path / "elsewhere" / "mine.txt").is_file() and not (tmp_path / "run" / "link").exists()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["mine.txt"]
+    assert not (tmp_path / "run" / "link").exists()
+    assert not any((tmp_path / "run" / name).is_symlink() for name in ("checkpoints", "summaries"))
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path, gray, capsys):

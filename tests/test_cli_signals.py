@@ -91,10 +91,10 @@ def test_a_command_that_is_stopped_ends_with_one_line(capsys, monkeypatch, tmp_p
 # --- real processes
 
 TRAINING = (
-    "import sys; from siren_fastai.cli import terminal; from siren_fastai.cli.main import main\n"
-    "after = terminal.ProgressLine.after_batch\n"
-    "def after_batch(line): after(line); line.train_iter % 20 or print('training', flush=True)\n"
-    "terminal.ProgressLine.after_batch = after_batch\n"
+    "import sys; from siren_fastai.cli.main import main; from siren_fastai.learner import PixelLearner\n"
+    "one_batch = PixelLearner.one_batch\n"
+    "def said(learn, *args): one_batch(learn, *args); learn.iter == 20 and print('training', flush=True)\n"
+    "PixelLearner.one_batch = said\n"
     "sys.exit(main())"
 )
 
@@ -104,14 +104,17 @@ def signalled(*arguments, numbers, between=0.0):
     with signals_at(signal.default_int_handler):  # or a background job's children would ignore SIGINT
         command = [sys.executable, "-c", TRAINING, *map(str, arguments)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.start()
     with process:
         try:
             assert "training\n" in process.stdout
             for number in numbers:
                 process.send_signal(number)
                 time.sleep(between)
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate()
         finally:
+            watchdog.cancel()
             process.kill()
     assert "Traceback" not in error and not process.returncode < 0, error
     return process.returncode, error
@@ -121,6 +124,7 @@ def left_over(folder):
     return [path for path in folder.rglob("*") if path.name.startswith(f"{MARK}-")]
 
 
+@pytest.mark.slow
 def test_a_compression_that_is_asked_to_end_keeps_the_good_file_and_writes_another(tmp_path):
     image = picture_file(tmp_path / "image.png", 24, 32, 3)
     good = tmp_path / "x.sirn"
@@ -132,6 +136,7 @@ def test_a_compression_that_is_asked_to_end_keeps_the_good_file_and_writes_anoth
     assert not left_over(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["fit", "compress"])
 def test_ten_signals_within_a_second(command, tmp_path):
     image = picture_file(tmp_path / "image.png", 24, 32, 3)

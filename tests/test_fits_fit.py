@@ -205,6 +205,37 @@ def test_ctrl_c_twice_and_once_more_while_the_state_is_written(tmp_path, rgb, mo
     assert quietly(FitSettings(folder=tmp_path / "run", resume=True)).checkpoint.epoch == 3
 
 
+def test_ctrl_c_after_the_training_loses_only_the_outputs(tmp_path, rgb, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(FitInterrupted, match="in epoch 2; continue with"):
+        patched.setattr("siren_fastai.fits.outputs.save_image", interrupted)
+        quietly(FitSettings(rgb, tmp_path / "run", **TINY))
+    assert not (tmp_path / "run" / "predicted_image.png").exists()
+    quietly(FitSettings(folder=tmp_path / "run", resume=True))
+    assert (tmp_path / "run" / "predicted_image.png").is_file()
+
+
+def test_a_fit_without_epochs_can_be_resumed(tmp_path, rgb):
+    quietly(FitSettings(rgb, tmp_path / "run", **{**TINY, "epochs": 0}, schedule="constant"))
+    assert quietly(FitSettings(folder=tmp_path / "run", resume=True)).checkpoint.epoch == 0
+    assert quietly(FitSettings(folder=tmp_path / "run", resume=True, epochs=2)).checkpoint.epoch == 2
+
+
+@pytest.mark.parametrize("fails", ["save_checkpoint", "save_image"])
+def test_a_fit_that_dies_while_it_takes_a_folder_over_leaves_a_state_to_resume(tmp_path, rgb, monkeypatch, fails):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    quietly(FitSettings(rgb, tmp_path / "run", **{**TINY, "epochs": 3}))
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(record, fails, full)
+        quietly(FitSettings(rgb, tmp_path / "run", overwrite="erase", **TINY))
+    epochs = 3 if fails == "save_checkpoint" else 2  # the old fit, or the new one
+    assert quietly(FitSettings(folder=tmp_path / "run", resume=True)).checkpoint.epoch == epochs
+
+
 def test_a_folder_is_free_again_after_the_fit_and_after_its_failure(tmp_path, rgb):
     settings = FitSettings(rgb, tmp_path / "run", **TINY)
     waiting = prepare_fit(settings, lambda text: None)

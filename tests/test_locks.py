@@ -17,6 +17,7 @@ def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_lock(tmp_path):
     code = (
         "import sys; from siren_fastai.locks import lock_folder\n"

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from siren_fastai import __version__
 from siren_fastai.cli.commands import COMMANDS
@@ -29,8 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         return _without_command(arguments)
     command = COMMANDS[arguments[0]]
-    with answering_signals(command.on_interrupt, last=own):
-        return _guarded(command, arguments[1:])
+    code = INTERRUPTED
+    try:
+        with answering_signals(command.on_interrupt, last=own):
+            code = _guarded(command, arguments[1:])
+    except (KeyboardInterrupt, Stopped):  # after the command's end, or while its error is printed
+        return code
+    return code
 
 
 def _guarded(command: Command, arguments: list[str]) -> int:
@@ -110,8 +115,9 @@ def _as_typed(message: str, command: Command) -> str:
 
 
 def _fail(command: Command, message: object, code: int) -> int:
-    sys.stdout.flush()
-    print(f"siren-fastai {command.name}: error: {one_line(str(message))}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it: a closed terminal, the end of a pipe
+        print(f"siren-fastai {command.name}: error: {one_line(str(message))}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
     return code
 
 

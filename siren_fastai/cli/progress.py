@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 __all__ = ["Progress", "duration"]
@@ -72,8 +73,9 @@ class Progress:
             self._write(f"{100 * done:3.0f} %{rest}\n")
 
     def _write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
+        with suppress(OSError):  # the terminal was closed: what is computed is still to be written
+            self.stream.write(text)
+            self.stream.flush()
 
 
 def duration(

@@ -96,10 +96,11 @@ class Fit:
         return write_outputs(final, self.record, self.learn)
 
     def _keep(self) -> int | None:
-        """Write the last complete state, and return its epoch."""
+        """Write the last complete state, unless it is written already, and return its epoch."""
         if self.record.good is None:
             return None
-        persist(self.record.save)
+        if not self.record.finished:
+            persist(self.record.save)
         return self.record.good.epoch
 
 
@@ -133,7 +134,7 @@ def prepare_fit(settings: FitSettings, say: Callable[[str], None] = print, cbs: 
     dls, value_range = loaders_for(settings, target, start, device)
     model = start.model if start else build_network(settings, dls)
     learn = siren_learner(dls, model, metrics=[], lr=settings.lr, opt_func=OPTIMIZERS[settings.optimizer])
-    if settings.resume:
+    if settings.resume and start.optimizer is not None:  # a fit of 0 epochs has none
         load_optimizer_(learn, start.optimizer)
     board = LogTensorBoard(settings.folder / "summaries") if settings.tensorboard else None
     needed = [path for path in (settings.image, settings.start) if isinstance(path, (str, os.PathLike))]

@@ -21,7 +21,11 @@ LONGEST_NAME = Path("checkpoints", "x" * 80)  # as long as a temporary file's
 
 @dataclass
 class OutputFolder:
-    """A folder that one fit has to itself. Until `begin`, nothing in it has changed."""
+    """A folder that one fit has to itself. Until `begin`, nothing in it has changed.
+
+    The new fit's first state is then written in the place of the old one, and `clear` removes the rest: whenever the
+    process is killed, there is a fit to resume.
+    """
 
     path: Path
     erase: bool
@@ -29,13 +33,27 @@ class OutputFolder:
     made: bool  # by this fit
 
     def begin(self) -> None:
-        """Make it ready for the first file: mark it, remove what it held if asked to, make the subfolders."""
+        """Make it ready for the first file: mark it, and make the subfolders."""
         (self.path / MARKER).write_text(MARKED, encoding="utf-8")
-        if self.erase:
-            _erase(self.path)
         for name in SUBFOLDERS:
+            if self.erase and (self.path / name).is_symlink():
+                (self.path / name).unlink()
             (self.path / name).mkdir(exist_ok=True)
         self.made = False
+
+    def clear(
+        self,
+        keep: Iterable[Path],  # in checkpoints/
+    ) -> None:
+        """Remove what it held, if that was asked for."""
+        if not self.erase:
+            return
+        for item in self.path.iterdir():
+            if item.name not in (MARKER, LOCK, *SUBFOLDERS):
+                _remove(item)
+        for item in (item for name in SUBFOLDERS for item in (self.path / name).iterdir()):
+            if item not in keep:
+                _remove(item)
 
     def release(self) -> None:
         """Let others use it; a folder that was made for this fit and not begun goes."""
@@ -129,11 +147,8 @@ def _numbered(folder: Path) -> Iterator[Path]:
         number += 1
 
 
-def _erase(folder: Path) -> None:
-    for item in folder.iterdir():
-        if item.name in (MARKER, LOCK):
-            continue
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item)
-        else:
-            item.unlink()
+def _remove(item: Path) -> None:
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item)
+    else:
+        item.unlink()

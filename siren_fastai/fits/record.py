@@ -45,7 +45,7 @@ class RecordFit(Callback):
         self.settings, self.target, self.value_range, self.say = settings, target, value_range, say
         self.place, self.folder, self.begun = place, place.path, False
         self.start, self.rows, self.steps, self.seconds = start, [], [], 0.0
-        self.good, self.diverged, self.spent = None, None, 0.0
+        self.good, self.diverged, self.finished, self.spent = None, None, False, 0.0
         if start:
             self._reread(start)
 
@@ -117,9 +117,14 @@ class RecordFit(Callback):
         if not self.begun:
             self.save()
 
-    def _begin(self) -> None:
+    def _begin(self, state: Checkpoint) -> None:
         """Take the folder over, now that there is a state to write."""
         self.place.begin()
+        path = self.folder / CURRENT
+        if self.place.erase and path.is_symlink():
+            path.unlink()
+        save_checkpoint(state, path)
+        self.place.clear(keep=(path, path.with_suffix(".json")))
         save_image(self.target, self.folder / "target.png")
         place = {"logging_root": str(self.folder.parent), "experiment_name": self.folder.name}
         write_json({**place, **self.settings.stored()}, self.folder / "options.json")
@@ -152,7 +157,7 @@ class RecordFit(Callback):
         """Write the history and `model_current`, to resume from, of this state or of the last complete one."""
         state = self.good if state is None else state
         if not self.begun:
-            self._begin()
+            self._begin(state)
         rows = self.rows[: state.epoch]
         if rows:
             write_history(pd.DataFrame(rows, columns=list(COLUMNS)), self.folder / "history.txt")
@@ -165,7 +170,9 @@ class RecordFit(Callback):
         """Write everything after the last epoch and return the final network, without the optimiser's state."""
         self.good = state = self.state(epoch)
         self.save(state)
-        return self._save_weights(state, "model_final")
+        final = self._save_weights(state, "model_final")
+        self.finished = True
+        return final
 
     def _save_weights(self, state: Checkpoint, name: str) -> Checkpoint:
         weights = copy.copy(state)

@@ -28,7 +28,7 @@ def check_output(
     overwrite: bool,  # whether an existing file may be replaced
     *sources: str | os.PathLike | None,  # files that the command reads
 ) -> Path:
-    """Check before any work that `path` can be written, creating its folder.
+    """Check before any work that `path` can be written.
 
     A device or a FIFO is written to without asking: nothing in it is lost.
     Raises: CommandError if it exists and `overwrite` is False, if it is a folder, one of the `sources`, or the file
@@ -45,7 +45,6 @@ def check_output(
     if file.is_file() and not overwrite:
         raise CommandError(f"{path} already exists: give --y to overwrite it, or choose another name")
     check_writable(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 

@@ -21,7 +21,7 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.reader import TRUSTED
 
-__all__ = ["coded_name", "points"]
+__all__ = ["check_sweep", "coded_name", "points"]
 
 
 def points(
@@ -44,7 +44,7 @@ def points(
     KeyboardInterrupt for a Ctrl-C, also one after which `compress` returns what it has.
     """
     paths, codecs = [Path(path) for path in paths], available_codecs() if codecs is None else tuple(codecs)
-    _check(paths, rates, codecs)
+    check_sweep(paths, rates, codecs)
     for path in paths if codecs else ():
         levels = to_uint8(load_image(path, mode=mode))
         for codec in codecs:
@@ -66,10 +66,11 @@ def coded_name(picture: str | Path, rate: float) -> str:
     return f"{Path(picture).stem}_{float(rate)}bpp.sirn"
 
 
-def _check(paths: list[Path], rates: Sequence[float], codecs: tuple[str, ...]) -> None:
+def check_sweep(paths: Sequence[str | Path], rates: Sequence[float], codecs: Sequence[str]) -> None:
+    """Raise the ValueErrors of `points`, before any work."""
     if not paths:
         raise ValueError("`paths` must name at least one image")
-    stems = [path.stem for path in paths]
+    stems = [Path(path).stem for path in paths]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise ValueError(f"two images are both named {twice!r}; rename one")

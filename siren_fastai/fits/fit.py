@@ -114,7 +114,8 @@ def fit_image(
     The folder holds target.png, predicted_image.png, history.txt, options.json, checkpoints/ and summaries/; as the
     settings ask, also metrics.json, predicted_image_with_metrics.png and history.png.
     Raises: ValueError, TypeError, FileNotFoundError or FileExistsError for settings that cannot be met, before the
-    folder is touched; FitInterrupted, FitDiverged; OSError if the folder cannot be written.
+    folder is touched; BlockingIOError if another fit runs in it; FitInterrupted, FitDiverged; OSError if the folder
+    cannot be written.
     """
     return prepare_fit(settings, say, cbs).run()
 

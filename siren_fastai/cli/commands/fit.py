@@ -21,7 +21,7 @@ __all__ = ["COMMAND"]
 REPORT = (
     CONFIG,
     Option("evaluate", "after training, reload model_final and score it: metrics.json and a figure", None),
-    Option("y", "erase the contents of the output folder, without asking", None),
+    Option("y", "erase the contents of the output folder, if an earlier fit wrote it, without asking", None),
     Option("n", "keep the contents of the output folder, and write to a new, numbered folder next to it", None),
     Option("show_graphics", "save the figure of the metrics' history, and show it if there is a display", None),
     SEED,

@@ -34,6 +34,7 @@ OPTIONS = (
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
+    from siren_fastai.compare.sweep import check_sweep
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
     from siren_fastai.locks import lock_folder
@@ -44,6 +45,9 @@ def run(chosen: Chosen) -> int:
         images = (read_image(path, chosen.color, name="FOLDER") for path in paths)  # an error now, not after hours
         work = sum(_work(image, bpp, chosen.steps) for image in images for bpp in set(chosen.bpp))
     folder, codecs, mode = _output(chosen, paths), _codecs(chosen), None if chosen.color == "auto" else chosen.color
+    with as_usage():
+        check_sweep(paths, chosen.bpp, codecs)
+    folder.mkdir(parents=True, exist_ok=True)
     with as_usage(), lock_folder(folder):
         return _sweep(chosen, paths, folder, codecs, mode, device, work)
 

@@ -1,6 +1,7 @@
 """`evaluate`, `render` and `analyze`: the same pixels from a fresh process, scores, reports."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -178,6 +179,14 @@ def test_analyze_gives_the_golden_benford_shares(tmp_path):
     golden = [48.78, 35.58, 6.06, 2.70, 2.22, 1.61, 1.12, 0.95, 0.98]
     assert [round(100 * row["ground truth"], 2) for row in table] == golden
     assert all(row["ground truth"] == row["predicted"] for row in table)
+
+
+def test_analyze_takes_folders_whose_names_are_not_text(tmp_path):
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    folder.mkdir()
+    (folder / "history.txt").write_text(NOTE)
+    assert main(["analyze", str(folder)]) == 0
+    assert (folder / "analysis" / "report.md").read_text().startswith("# run\\udcff\n")
 
 
 def test_analyze_reads_the_old_three_columns_in_the_notes_convention(tmp_path):

@@ -34,7 +34,7 @@ def history_figure(
         axes.margins(y=0.16)
         _annotate(axes, points, int(history["Epoch"].iloc[-1]))
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title.encode("utf-8", "backslashreplace").decode())  # a file's name may not be text
     return figure
 
 

@@ -53,7 +53,8 @@ def run(chosen: Chosen) -> int:
     comparison = _comparison(folder, chosen)
     output = _output(folder, path, comparison is not None, chosen)
     convention = chosen.metric_convention or _stored_convention(folder) or "standard"
-    report = Report(history, comparison, convention, chosen.title or folder.resolve().name)
+    title = (chosen.title or folder.resolve().name).encode("utf-8", "backslashreplace").decode()
+    report = Report(history, comparison, convention, title)
     print(_summary(history, comparison))
     names = _write(output, report)
     print(f"\nSee {names}")

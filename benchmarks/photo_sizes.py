@@ -16,8 +16,9 @@ from report import report
 
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.default_model import HIDDEN, fast_model
 from siren_fastai.images import load_image
-from siren_fastai.learner import HIDDEN, fast_model, siren_learner
+from siren_fastai.learner import siren_learner
 
 
 def fit(image, epochs: int, seed: int, hidden) -> dict:

@@ -16,8 +16,9 @@ from fastai.torch_core import set_seed
 from report import report
 
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.default_model import HIDDEN, fast_model
 from siren_fastai.init import apply_init_, center_output_
-from siren_fastai.learner import HIDDEN, fast_model, siren_learner
+from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import muon, soap
 from siren_fastai.schemes import SCHEMES, Rule

@@ -23,8 +23,8 @@ from siren_fastai.classics import pillow_points
 from siren_fastai.codec.size import dims_for
 from siren_fastai.codec.training import FittedNetwork, Trainer
 from siren_fastai.coords import grid_coords
+from siren_fastai.default_model import HIDDEN
 from siren_fastai.images import to_uint8
-from siren_fastai.learner import HIDDEN
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
 from siren_fastai.quantize.allocate import choose_quantizers, sample_error

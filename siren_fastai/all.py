@@ -18,6 +18,7 @@ from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, show_pictures
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
@@ -28,7 +29,7 @@ from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.label_maps import pack_labels, unpack_labels
-from siren_fastai.learner import PixelLearner, fast_model, siren_learner
+from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.field import field_model
 from siren_fastai.models.fold import fold_, unfold_

@@ -6,23 +6,21 @@ import numpy as np
 import torch
 from fastai.callback import fp16, hook, progress, schedule  # noqa: F401  to_fp16, summary, bars, fit_one_cycle, lr_find
 from fastai.callback.mixup import MixHandler
+from fastai.callback.schedule import valley
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.data import PixelDataset
+from siren_fastai.default_model import check_widths, model_for
 from siren_fastai.figures import show_pictures
-from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.metrics import default_metrics
-from siren_fastai.models.siren import check_dims, siren_model
-from siren_fastai.optimizers import adam
+from siren_fastai.optimizers import adam, twice_valley
 from siren_fastai.render import render
 
-__all__ = ["PixelLearner", "fast_model", "siren_learner"]
+__all__ = ["PixelLearner", "siren_learner"]
 
-HIDDEN = (256, 256, 256)
 WARM_UP = 0.1  # share of the steps in which the rate rises: 0.25 to 0.34 dB better after 7 epochs than fastai's quarter
 
 
@@ -134,6 +132,18 @@ class PixelLearner(Learner):
             self.shared_trainer.release()
         return super().detach_distributed()
 
+    def lr_find(
+        self,
+        start_lr: float = 1e-7,  # the first learning rate
+        end_lr: float = 10,  # the last
+        num_it: int = 100,  # steps from the first to the last
+        stop_div: bool = True,  # stop when the loss diverges
+        show_plot: bool = True,  # draw loss over learning rate
+        suggest_funcs=(valley, twice_valley),  # fastai's `valley`, and ours, or any others
+    ):
+        """fastai's `lr_find`, which suggests `valley` and `twice_valley`: prefer the second for coordinate networks."""
+        return super().lr_find(start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+
     @delegates(Learner.fit_one_cycle)
     def fit_fast(
         self,
@@ -144,16 +154,6 @@ class PixelLearner(Learner):
     ):
         """fastai's `fit_one_cycle` with the warm-up that was searched for short fits: a tenth instead of a quarter."""
         self.fit_one_cycle(n_epoch, lr_max, pct_start=pct_start, **kwargs)
-
-
-def fast_model(
-    dls: DataLoaders,  # of one signal; the network reads its coordinates and has its channels as outputs
-    hidden: Sequence[int] = HIDDEN,  # widths of the hidden layers
-) -> nn.Module:
-    """The default network for `dls`: a SIREN drawn by the "fast" scheme, whose output starts at the signal's mean."""
-    data = dls.train_ds
-    model = apply_init_(siren_model([data.coords.shape[1], *hidden, data.n_channels]), "fast")
-    return center_output_(model, data.values)
 
 
 @delegates(Learner.__init__)
@@ -173,40 +173,8 @@ def siren_learner(
     Raises: ValueError for a model that doesn't read the data's positions, or (without a `loss_func`) has other outputs
         than the data has channels.
     """
-    model = _model_of(dls, model)
+    model = model_for(dls, model)
     metrics = default_metrics(dls) if metrics is None else metrics
     learn = PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)
-    _check_widths(learn, any_output=kwargs.get("loss_func") is not None)
+    check_widths(learn, any_output=kwargs.get("loss_func") is not None)
     return learn
-
-
-def _model_of(dls: DataLoaders, model: nn.Module | Sequence[int] | None) -> nn.Module:
-    if model is None:
-        return fast_model(dls)
-    if isinstance(model, nn.Module):
-        return model
-    dims, data = check_dims(model), dls.train_ds
-    ends = [data.coords.shape[1], data.n_channels]
-    if [dims[0], dims[-1]] != ends:
-        raise ValueError(f"`model` must go from {ends[0]} coordinates to {ends[1]} channels as the data, got {dims}")
-    return fast_model(dls, dims[1:-1])
-
-
-@torch.no_grad()
-def _check_widths(learn: Learner, any_output: bool) -> None:
-    """Pass two positions through the network, as it is in evaluation."""
-    data = learn.dls.train_ds
-    if not isinstance(data, PixelDataset) or not len(data):
-        return
-    model = getattr(learn.model, "_orig_mod", learn.model)  # a compiled one would be compiled for these two
-    like = next(model.parameters(), data.coords)
-    (d, c), training = (data.coords.shape[1], data.n_channels), model.training
-    needed = f"positions of {d} coordinates and give {c} channels, as `siren_model([{d}, 256, 256, {c}])` does"
-    try:
-        output = model.eval()(data.coords[:2].to(like))
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"`model` must read {needed}; it fails: {error}") from error
-    finally:
-        model.train(training)
-    if not any_output and output.shape[1:] != (c,):
-        raise ValueError(f"`model` must read {needed}; it gives {tuple(output.shape[1:])} for each")

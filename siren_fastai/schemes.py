@@ -93,7 +93,7 @@ class Scheme:
     hidden_omega_0: float | None = None  # of the sine layers after the first; None is `omega_0`
     output: Rule = TORCH_DEFAULT  # weights of a last linear layer
     output_bias: Rule = TORCH_DEFAULT  # its bias
-    centered: bool = False  # where the signal is known, that bias is its mean instead: `center_output_`
+    for_signal: bool = False  # where the signal is known, some of it follows the signal: see `init_for_signal_`
 
     def __post_init__(self):
         for name in ("gain", "omega_0", "hidden_omega_0"):
@@ -156,7 +156,7 @@ SCHEMES: dict[int | str, Scheme] = {
     "normal_matched": adapting(N6 / math.sqrt(3), N1 / math.sqrt(3), remark="1 in normal laws of equal deviation"),
     "weight_scaled": adapting(U(2.5 * 6**0.5, 0.5, 1), U(2.5, 1), output=U6, remark="siren, sine weights times 2.5"),
     # found by benchmarks/search.py: frequencies up to 90 rad per unit in all directions, all phases, a small output
-    "fast": adapting(U6, B(90, 0, 1), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO, centered=True,
+    "fast": adapting(U6, B(90, 0, 1), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO, for_signal=True,
                      remark="the library's default, searched for speed"),
 }
 # fmt: on

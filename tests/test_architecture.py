@@ -32,7 +32,17 @@ LAYERS = {
         ),
         *("processes", "image_pairs", "error_maps", "label_maps", "schemes", "models", "quantize", "sirn", "analysis"),
     ),
-    "fastai": ("data", "metrics", "optimizers", "callbacks", "distributed", "learner", "fits", "codec"),
+    "fastai": (
+        "data",
+        "metrics",
+        "optimizers",
+        "callbacks",
+        "default_model",
+        "distributed",
+        "learner",
+        "fits",
+        "codec",
+    ),
     "application": ("compare", "cli", "all"),
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}

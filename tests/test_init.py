@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from siren_fastai.init import apply_init_, center_output_
+from siren_fastai.init import apply_init_, center_output_, init_for_signal_
 from siren_fastai.models.siren import sine_layers, siren_model
 from siren_fastai.schemes import (
     SCHEMES,
@@ -211,3 +211,12 @@ def test_a_centred_network_starts_at_the_mean_colour():
 def test_a_network_that_cannot_be_centred_says_what_it_lacks(model):
     with pytest.raises(ValueError, match="must end in a linear layer with a bias and 3 outputs"):
         center_output_(model, torch.rand(4, 3))
+
+
+def test_a_scheme_of_numbers_alone_does_not_follow_the_signal():
+    values, model, other = torch.rand(9, 3), siren_model([1, 8, 3]), siren_model([1, 8, 3])
+    torch.manual_seed(0)
+    init_for_signal_(model, 33, values, 32000)
+    torch.manual_seed(0)
+    apply_init_(other, 33)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))

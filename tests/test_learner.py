@@ -9,6 +9,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.mixup import CutMix, MixUp
+from fastai.callback.schedule import minimum
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.interpret import Interpretation
@@ -18,8 +19,10 @@ from learners import picture, pixel_learner, quiet, same, weights
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
+from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.learner import PixelLearner, fast_model, siren_learner
+from siren_fastai.default_model import fast_model
+from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 
@@ -57,6 +60,40 @@ def test_signals_of_any_dimension_fit_and_render(tmp_path, shape):
         learn.fit(1)
     assert learn.render().shape == shape
     assert learn.render(size=(3,) * (len(shape) - 1)).shape == (*(3,) * (len(shape) - 1), shape[-1])
+
+
+def first_frequencies(model):
+    """The greatest frequency of the first layer, in rad per unit."""
+    return float(model[0].omega_0 * model[0].linear.weight.detach().norm(dim=1).max())
+
+
+@pytest.mark.parametrize(
+    "shape, greatest", [((32000, 1), 0.05 * np.pi * 32000), ((64, 1), 90), ((40, 40, 1), 90), ((4, 20, 20, 1), 90)]
+)
+def test_the_default_frequencies_follow_the_samples_of_a_line(tmp_path, shape, greatest):
+    dls = PixelDataLoaders.from_array(np.zeros(shape, np.float32), path=tmp_path)
+    learn = siren_learner(dls, siren_model([len(shape) - 1, 256, 1]), cbs=ApplyInit("fast"))
+    for model in (fast_model(dls), learn.model):
+        assert 0.9 * greatest < first_frequencies(model) <= greatest * (1 + 1e-5)
+
+
+def test_a_default_fit_hears_a_chirp(tmp_path):
+    """A quarter of a second from 50 Hz to 1 kHz; the scheme for images, without the signal, reaches 13 dB."""
+    seconds = np.arange(2000) / 8000
+    sound = (0.8 * np.sin(2 * np.pi * (50 * seconds + 1900 * seconds**2))).astype(np.float32)
+    dls = PixelDataLoaders.from_array(sound[:, None], value_range=(-1, 1), path=tmp_path)
+    learn = quiet(siren_learner(dls, [1, 64, 64, 1]))
+    learn.fit_fast(40)
+    assert learn.validate()[1] > 18
+
+
+def test_lr_find_also_suggests_twice_the_valley(tmp_path):
+    learn = pixel_learner(tmp_path)
+    suggested = learn.lr_find(num_it=30, show_plot=False)
+    assert suggested.twice_valley == pytest.approx(2 * suggested.valley)
+    assert learn.lr_find(num_it=30, show_plot=False, suggest_funcs=minimum)._fields == ("minimum",)
+    learn.lr_find(num_it=30)
+    assert [text.get_text() for text in plt.gca().get_legend().get_texts()] == ["valley", "twice_valley"]
 
 
 def test_training_equals_a_plain_loop_over_the_same_batches(tmp_path):

@@ -133,6 +133,15 @@ def test_folding_changes_training_at_equal_rate():
     assert (plain(x) - folded(x)).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("omega_0, hidden", [(10, 10), (40, 40), (100, 100), (3000, 30)])
+def test_hidden_layers_follow_omega_0_unless_it_is_that_of_sound(omega_0, hidden):
+    model = siren_model([1, 32, 32, 32, 1], omega_0)
+    assert [layer.omega_0 for layer in sine_layers(model)] == [omega_0, hidden, hidden]
+    assert model[1].linear.weight.abs().max().item() == pytest.approx((6 / 32) ** 0.5 / hidden, rel=0.02)
+    asked_for = siren_model([1, 8, 8, 1], omega_0, hidden_omega_0=omega_0)
+    assert [layer.omega_0 for layer in sine_layers(asked_for)] == [omega_0, omega_0]
+
+
 def test_bias_free_layers_and_final_sine():
     model = siren_model([2, 8, 8, 3], bias=False)
     assert model[0].linear.bias is None and model[-1].bias is not None

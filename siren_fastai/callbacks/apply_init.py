@@ -3,7 +3,7 @@
 from fastai.callback.core import Callback, TrainEvalCallback
 
 from siren_fastai.data import PixelDataset
-from siren_fastai.init import apply_init_, center_output_, output_layer
+from siren_fastai.init import apply_init_, init_for_signal_
 from siren_fastai.schemes import Scheme, get_scheme
 
 __all__ = ["ApplyInit"]
@@ -14,8 +14,8 @@ class ApplyInit(Callback):
 
     Given to `Learner(cbs=...)` it acts when the learner is created; added later, before the first training batch that
     isn't `lr_find`'s. After that, further fits continue, and `validate` and `get_preds` use the trained weights. The
-    optimiser's state, such as momentum, belongs to the old weights and is cleared. The scheme "fast" starts at the mean
-    of the signal, as `fast_model` does.
+    optimiser's state, such as momentum, belongs to the old weights and is cleared. The scheme "fast" follows the
+    signal, as in `fast_model`.
     Raises: ValueError for an unknown scheme, at once.
     """
 
@@ -36,10 +36,11 @@ class ApplyInit(Callback):
             self.pending = hasattr(self, "lr_finder")  # lr_find restores the old weights, so act again
 
     def _apply(self):
-        apply_init_(self.model, self.scheme)
         data = self.dls.train_ds
-        if self.scheme.centered and isinstance(data, PixelDataset) and output_layer(self.model) is not None:
-            center_output_(self.model, data.values)
+        if isinstance(data, PixelDataset):
+            init_for_signal_(self.model, self.scheme, data.values, data.line_samples)
+        else:
+            apply_init_(self.model, self.scheme)
         if self.opt is not None:
             self.opt.clear_state()
         self.pending = False

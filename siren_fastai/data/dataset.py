@@ -76,6 +76,11 @@ class PixelDataset:
     def n_channels(self) -> int:
         return self.values.shape[1]
 
+    @property
+    def line_samples(self) -> int | None:
+        """The samples of the whole signal if its positions have one coordinate, else None."""
+        return math.prod(self.shape) if self.coords.shape[1] == 1 else None
+
     def subset(self, index: Tensor) -> "PixelDataset":
         """The samples at `index`, which are positions in this dataset. Ranges stay those of the whole."""
         part = copy.copy(self)

@@ -1,9 +1,9 @@
 """The network that the settings of a fit ask for."""
 
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.default_model import fast_model
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.init import apply_init_
-from siren_fastai.learner import fast_model
 from siren_fastai.models.field import Field, field_model, siren_field
 from siren_fastai.names import SIREN_KINDS
 

@@ -6,10 +6,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.default_model import HIDDEN
 from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.fits.settings import IN_MEMORY, NOT_STORED, FitSettings
 from siren_fastai.fits.state import Checkpoint
-from siren_fastai.learner import HIDDEN, PixelLearner, siren_learner
+from siren_fastai.learner import PixelLearner, siren_learner
 
 __all__ = [
     "CURRENT",

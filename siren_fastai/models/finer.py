@@ -52,7 +52,7 @@ def finer_model(
 
     `first_bias` tunes which frequencies the network prefers; None is k = 1/sqrt(n_in). Shapes: (n, n_in) -> (n, n_out).
     """
-    plain = siren_model([n_in] + [hidden_features] * (hidden_layers + 1) + [n_out], omega_0)
+    plain = siren_model([n_in] + [hidden_features] * (hidden_layers + 1) + [n_out], omega_0, omega_0)
     layers = [FinerLayer(m.linear.in_features, hidden_features, omega_0, scale_gradient) for m in plain[:-1]]
     for layer, sine in zip(layers, plain[:-1], strict=True):
         layer.linear = sine.linear  # FINER keeps a SIREN's weights and later biases

@@ -15,6 +15,7 @@ from siren_fastai.models.layer import NumberedLayer
 __all__ = ["Sine", "SineLayer", "check_dims", "sine_layers", "siren_layer", "siren_model"]
 
 
+MAX_HIDDEN_OMEGA, HIDDEN_OMEGA = 100.0, 30.0  # the greatest that hidden layers share by default, and else theirs
 GLOBAL_HOOKS = (
     torch_module._global_forward_hooks,
     torch_module._global_forward_pre_hooks,
@@ -158,12 +159,14 @@ def siren_layer(
 def siren_model(
     dims: Sequence[int],  # every width, from the coordinates' dimension to the number of channels
     omega_0: float = 30.0,  # of the first sine layer
-    hidden_omega_0: float | None = None,  # of the other sine layers; None is `omega_0`
+    hidden_omega_0: float | None = None,  # of the other sine layers; None is `omega_0`, or 30 if that is above 100
     bias: bool = True,  # whether the sine layers have biases; a linear output always has one
     final: str = "linear",  # the last layer: "linear" as in the official code, or "sine" as in Siren-fastai2
 ) -> nn.Sequential:
     """Return a SIREN with layers of the widths `dims`, drawn as in the official code.
 
+    Sound needs an omega_0 in the thousands, of the first layer alone: hidden layers with as much don't train, so they
+    get the 30 of the official code's audio experiment. `fast_model` chooses for a signal by its number of samples.
     `siren_model([2, 256, 128, 64, 32, 3])` has 44 099 parameters. They are named `0.linear.weight`, ...,
     `<last>.weight`.
     Shapes: (n, dims[0]) -> (n, dims[-1]).
@@ -171,7 +174,8 @@ def siren_model(
     unknown `final`.
     """
     dims = check_dims(dims)
-    hidden_omega_0 = omega_0 if hidden_omega_0 is None else hidden_omega_0
+    if hidden_omega_0 is None:
+        hidden_omega_0 = omega_0 if omega_0 <= MAX_HIDDEN_OMEGA else HIDDEN_OMEGA
     if not (omega_0 > 0 and hidden_omega_0 > 0):
         raise ValueError(f"`omega_0` and `hidden_omega_0` must be above 0, got {omega_0!r} and {hidden_omega_0!r}")
     if final not in ("linear", "sine"):

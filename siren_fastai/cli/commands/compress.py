@@ -57,9 +57,6 @@ HELPERS = (
 )
 
 
-DEFAULT_SECONDS = 1.5  # what decompress takes without being asked
-
-
 def run(chosen: Chosen) -> int:
     """Write the file and, if asked, the report; after Ctrl-C the best so far."""
     from siren_fastai.cli.terminal import EncodeProgress
@@ -156,6 +153,8 @@ def _check_together(chosen: Chosen) -> None:
 
 
 def _described(report: dict, n_bytes: int) -> str:
+    from siren_fastai.sirn.reader import Limits
+
     similarity = "" if report["ssim"] is None else f", SSIM {report['ssim']:.4f}"
     text = (
         f"{n_bytes:,} bytes, {report['bpp']:.4f} bits per pixel, PSNR {report['psnr']:.2f} dB{similarity}, "
@@ -166,7 +165,8 @@ def _described(report: dict, n_bytes: int) -> str:
         named = method if strength is None else f"denoised by {method}, strength {strength:g}"
         text += f"; {named}: {report['psnr_before_denoising']:.2f} dB without"
     seconds = report["decoding_seconds"]
-    return text if seconds <= DEFAULT_SECONDS else f"{text}; decompress it with --max_seconds {seconds + 0.05:.1f}"
+    accepted = seconds <= Limits().work / 1e9  # by decompress without being asked
+    return text if accepted else f"{text}; decompress it with --max_seconds {seconds + 0.05:.1f}"
 
 
 def _check_finished(report: dict, output: Path) -> None:

@@ -43,7 +43,7 @@ LAYERS = {
         "fits",
         "codec",
     ),
-    "application": ("compare", "cli", "all"),
+    "application": ("compare", "study", "cli", "all"),
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

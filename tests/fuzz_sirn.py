@@ -123,12 +123,15 @@ def main() -> int:
         except ValueError:  # the writer refuses it: no such file
             continue
         became, seconds, spent = decoded(data)
+        for _ in range(2):  # beside other programs a file may take several times its processor time: the least counts
+            if seconds > options.seconds:
+                seconds = min(seconds, decoded(data)[1])
         kind = became if became in ("decoded", "refused") else "broken"
         counts[kind] = counts.get(kind, 0) + 1
         megabytes = spent / 1e6
         if kind == "broken" or seconds > options.seconds or megabytes > options.megabytes:
             finds += 1
-            print(f"case {case}, {make.__name__}: {became}, {seconds:.2f} s, {megabytes:.0f} MB: {data[:400].hex()}")
+            print(f"case {case}, {make.__name__}: {became}, {seconds:.2f} s, {megabytes:.0f} MB: {data.hex()}")
         worst = {"seconds": max(worst["seconds"], seconds), "megabytes": max(worst["megabytes"], megabytes)}
         if case % 1000 == 999:
             print(f"{case + 1} cases, {counts}, worst {worst}", file=sys.stderr, flush=True)

@@ -142,7 +142,20 @@ class PixelLearner(Learner):
         suggest_funcs=(valley, twice_valley),  # fastai's `valley`, and ours, or any others
     ):
         """fastai's `lr_find`, which suggests `valley` and `twice_valley`: prefer the second for coordinate networks."""
+        self._need_samples()
         return super().lr_find(start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+
+    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        """fastai's. Raises: ValueError if there are no samples, as in a learner that was exported and loaded."""
+        self._need_samples()
+        super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+
+    def _need_samples(self) -> None:
+        if not len(self.dls.train):
+            raise ValueError(
+                "there are no samples to train on, as an exported learner keeps none: set `learn.dls` to the "
+                "DataLoaders of your signal first"
+            )
 
     @delegates(Learner.fit_one_cycle)
     def fit_fast(

@@ -403,6 +403,19 @@ def test_results_of_a_loaded_learner_need_samples(tmp_path):
     np.testing.assert_allclose(drawn()["reconstruction"][..., :3], learn.render(), atol=1e-6)
 
 
+def test_a_loaded_learner_trains_once_it_has_samples_again(tmp_path):
+    learn = pixel_learner(tmp_path)
+    learn.export("fit.pkl")
+    loaded = quiet(load_learner(tmp_path / "fit.pkl"))
+    for fit in (partial(loaded.fit, 1), partial(loaded.fit_fast, 1), loaded.lr_find):
+        with pytest.raises(ValueError, match="set `learn.dls`"):
+            fit()
+    loaded.dls = learn.dls
+    before = weights(loaded)["0.linear.weight"].clone()
+    loaded.fit(1, 1e-3)
+    assert not torch.equal(weights(loaded)["0.linear.weight"], before)
+
+
 def test_results_of_four_dimensions_are_drawn_by_their_middle(tmp_path):
     values = np.random.default_rng(0).random((3, 4, 5, 6, 1)).astype(np.float32)
     learn = quiet(siren_learner(PixelDataLoaders.from_array(values, path=tmp_path), siren_model([4, 8, 1])))

@@ -1,0 +1,115 @@
+"""The table of a study, a row for each experiment: its values, choosing rows, medians and ranges.
+
+A level that was not reached, or a number that a diverged fit doesn't have, is nan or None. It counts as worse than
+every number.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["better_of", "cell", "check_columns", "column", "in_order", "keys", "numbers_of", "spread", "where"]
+
+HIGHER = ("psnr", "ssim", "per_second")  # measures with such an ending are better when higher; others are costs
+
+
+def cell(value):
+    """Return a value as a table compares and shows it: lists and dicts as compact JSON, nan as None."""
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        value = value.tolist()
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, separators=(",", ":"))
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def column(
+    table: pd.DataFrame,
+    name: str,
+) -> list:
+    """Return the column's values as `cell` gives them. Raises: ValueError for a column that isn't there."""
+    check_columns(table, [name])
+    return [cell(value) for value in table[name]]
+
+
+def keys(
+    table: pd.DataFrame,
+    names: Iterable[str],  # columns
+) -> list[tuple]:
+    """Return the values of the columns for each row."""
+    columns = [column(table, name) for name in names]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(table)
+
+
+def check_columns(
+    table: pd.DataFrame,
+    names: Iterable[str],
+) -> None:
+    """Raise a ValueError, which lists those that there are, unless `table` has all the columns `names`."""
+    if lacking := [name for name in dict.fromkeys(names) if name not in table]:
+        there = ", ".join(map(str, table.columns)) or "none"
+        raise ValueError(f"the results have no column {', '.join(map(repr, lacking))}; they have {there}")
+
+
+def where(
+    table: pd.DataFrame,
+    match: Mapping,  # columns and the value that each must have
+) -> pd.DataFrame:
+    """Return the rows in which every column of `match` has its value. Raises: ValueError for columns not there."""
+    wanted = tuple(cell(value) for value in match.values())
+    return table[np.array([key == wanted for key in keys(table, match)], dtype=bool)]
+
+
+def in_order(values: Iterable) -> list:
+    """Return the different values sorted: numbers by size, then text, then None."""
+    return sorted(dict.fromkeys(values), key=_rank)
+
+
+def _rank(value) -> tuple:
+    return (0, value, "") if isinstance(value, Real) else (2 if value is None else 1, 0, str(value))
+
+
+def better_of(measure: str) -> str:
+    """Return "higher" for a PSNR, an SSIM or a speed, and "lower" for every other measure."""
+    return "higher" if measure.endswith(HIGHER) else "lower"
+
+
+def numbers_of(
+    table: pd.DataFrame,
+    measure: str,  # a column of numbers
+    better: str,  # "higher" or "lower"
+) -> list[float]:
+    """Return the measure of each row; what was not reached is infinitely bad.
+
+    Raises: ValueError for a column that isn't there, or that holds something other than numbers.
+    """
+    worst, values = -math.inf if better == "higher" else math.inf, column(table, measure)
+    for value in values:
+        if value is not None and not isinstance(value, Real):
+            raise ValueError(f"the column {measure!r} must hold numbers, got {value!r:.60}")
+    return [worst if value is None else float(value) for value in values]
+
+
+def spread(
+    values: Iterable[float],  # from `numbers_of`
+) -> dict[str, float | int | None]:
+    """Return `median`, `min` and `max`, how many values there are (`count`), and how many were `reached`.
+
+    None stands for a result that was not reached, for instance the median if it is so in most rows.
+    """
+    values = list(values)
+    if not values:
+        return {"median": None, "min": None, "max": None, "count": 0, "reached": 0}
+    found = {"median": median(values), "min": min(values), "max": max(values)}
+    told = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return {**told, "count": len(values), "reached": sum(map(math.isfinite, values))}
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median; between infinities of both signs it is the lower one."""
+    middle = statistics.median(values)
+    return statistics.median_low(values) if math.isnan(middle) else middle

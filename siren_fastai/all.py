@@ -34,12 +34,15 @@ from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.field import field_model
 from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
+from siren_fastai.models.stack import Stack, stack_models, unstack_models
 from siren_fastai.models.widths import scale_widths
 from siren_fastai.optimizers import OPTIMIZERS, adam, muon, ranger, ranger_adabelief, soap
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
+from siren_fastai.stacks.history import StackHistory
+from siren_fastai.stacks.learner import StackLearner, stack_learner
 
 __all__ = [
     "HALF_OMEGA",
@@ -70,6 +73,9 @@ __all__ = [
     "Scheme",
     "Sine",
     "SineLayer",
+    "Stack",
+    "StackHistory",
+    "StackLearner",
     "StopAt",
     "WatchFit",
     "absolute_error",
@@ -115,9 +121,12 @@ __all__ = [
     "siren_model",
     "soap",
     "ssim",
+    "stack_learner",
+    "stack_models",
     "subtract_mean",
     "to_uint8",
     "unfold_",
     "unfreeze_",
     "unpack_labels",
+    "unstack_models",
 ]

@@ -40,6 +40,7 @@ LAYERS = {
         "default_model",
         "distributed",
         "learner",
+        "stacks",
         "fits",
         "codec",
     ),

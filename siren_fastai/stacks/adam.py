@@ -1,0 +1,63 @@
+"""Adam for stacked weights, with a learning rate for each network."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from fastai.optimizer import OptimWrapper
+
+__all__ = ["StackedAdam", "stacked_adam"]
+
+
+class StackedAdam(torch.optim.Optimizer):
+    """`torch.optim.Adam` on parameters (n, ...) of n networks: network i learns at the rate `lr * rates[i]`.
+
+    A schedule sets `lr`, which all networks share; the ratios stay. The arithmetic is element by element, so that a
+    network's steps are those that it would take alone.
+    Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        params,  # (n, ...) each
+        rates: Sequence[float],  # n factors of the learning rate
+        lr: float = 1e-3,  # learning rate of a network whose factor is 1
+        betas: tuple[float, float] = (0.9, 0.999),  # decay of the averages of the gradient and of its square
+        eps: float = 1e-8,  # added to the denominator
+        weight_decay: float = 0.0,  # weight decay, added to the gradient
+    ):
+        self.rates = torch.as_tensor(rates, dtype=torch.float64)
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step(parameter, group)
+
+    def _step(self, parameter: torch.Tensor, group: dict) -> None:
+        state, (beta_1, beta_2) = self.state[parameter], group["betas"]
+        if not state:
+            rates = self.rates.to(parameter.device, parameter.dtype).view(-1, *[1] * (parameter.dim() - 1))
+            state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter), rates=rates)
+        state["step"] += 1
+        grad, decay = parameter.grad, group["weight_decay"]
+        grad = grad.add(parameter, alpha=decay) if decay else grad
+        mean = state["mean"].lerp_(grad, 1 - beta_1)
+        square = state["square"].mul_(beta_2).addcmul_(grad, grad, value=1 - beta_2)
+        scale = (1 - beta_2 ** state["step"]) ** 0.5
+        update = mean / square.sqrt().div_(scale).add_(group["eps"])
+        size = group["lr"] / (1 - beta_1 ** state["step"])
+        parameter.addcmul_(update, state["rates"], value=-size)
+
+
+def stacked_adam(
+    rates: Sequence[float],  # a factor of the learning rate for each network
+):  # an `opt_func` of fastai's
+    """Return an optimiser builder like `siren_fastai.optimizers.adam`, for a stack whose networks' rates differ."""
+    return partial(_stacked_adam, rates=tuple(rates))
+
+
+def _stacked_adam(params, rates, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrapper:
+    return OptimWrapper(params, StackedAdam, rates=rates, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)

@@ -1,0 +1,78 @@
+"""How well each network of a stack does, epoch by epoch."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from fastai.callback.core import Callback
+from torch import Tensor
+
+from siren_fastai.analysis.records import RECORD_COLUMNS
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.files import replacing
+from siren_fastai.quality import psnr_from_mse
+
+__all__ = ["StackHistory"]
+
+
+class StackHistory(Callback):
+    """Keep a row per network and validated epoch.
+
+    Columns: network, those of `MetricHistory` (`lr` is the network's own; the seconds are its share, the stack's
+    divided by the number of networks), valid_loss (the MSE) and, if the data state their value range, psnr in dB (of
+    predictions clamped to it). A network that diverged has nan.
+    """
+
+    order = MetricHistory.order + 1  # it reads the row of that callback
+
+    def __init__(self):
+        self.rows, self.sums = [], []
+
+    def before_validate(self):
+        self.sums, self.count = [], 0
+
+    def after_batch(self):
+        if not self.training and hasattr(self, "metric_history"):
+            self.sums.append(self._squares(self.pred, self.yb[0]))
+            self.count += self.yb[0].shape[0] * self.yb[0].shape[-1]
+
+    def _squares(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The squared errors (2, n) of a batch's predictions (b, n, c): as they are, and clamped."""
+        target = target if target.dim() == 3 else target[:, None]
+        clamped = self.dls.train_ds.clamp(pred)
+        return torch.stack([(part - target).square().sum((0, 2)) for part in (pred, clamped)])
+
+    def after_epoch(self):
+        if not (self.sums and self.metric_history.recording):
+            return
+        raw, clamped = (torch.stack(self.sums).cpu().double().sum(0) / self.count).tolist()
+        self.sums = []
+        progress, value_range = self.metric_history.rows[-1], self.dls.train_ds.value_range
+        n = len(raw)
+        for network, rate in enumerate(self.learn.rates):
+            row = {"network": network} | {name: progress[name] for name in RECORD_COLUMNS}
+            row |= {name: progress[name] / n for name in ("train_seconds", "seconds")}
+            row |= {"lr": progress["lr"] * rate, "valid_loss": raw[network]}
+            if value_range is not None:
+                row["psnr"] = psnr_from_mse(clamped[network], value_range[1] - value_range[0])
+            self.rows.append(row)
+
+    def to_frame(
+        self,
+        network: int | None = None,  # the rows of one network, without that column; None is all
+    ) -> pd.DataFrame:
+        """The rows as a table."""
+        frame = pd.DataFrame(self.rows)
+        if network is None or frame.empty:
+            return frame
+        return frame[frame.network == network].drop(columns="network").reset_index(drop=True)
+
+    def to_csv(
+        self,
+        path: str | Path,
+        network: int | None = None,  # as for `to_frame`; one network's file is what `read_history` reads
+    ) -> Path:
+        """Write the table as CSV with a header; an existing file is replaced whole."""
+        with replacing(path) as temporary:
+            self.to_frame(network).to_csv(temporary, index=False)
+        return Path(path)

@@ -1,0 +1,118 @@
+"""`stack_learner`: one fastai Learner that fits many networks of one shape, each to its own data at its own rate."""
+
+from collections.abc import Sequence
+
+from fastai.callback.mixup import MixHandler
+from fastai.callback.training import GradientClip
+from fastai.learner import Learner
+from fastcore.meta import delegates
+from torch import Tensor, nn
+
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.learner import PixelLearner, siren_learner
+from siren_fastai.models.stack import Stack, stack_models, unstack_models
+from siren_fastai.optimizers import adam
+from siren_fastai.stacks.adam import stacked_adam
+from siren_fastai.stacks.history import StackHistory
+from siren_fastai.stacks.loaders import StackDataLoaders
+
+__all__ = ["StackLearner", "stack_learner", "stack_loss"]
+
+
+def stack_loss(
+    pred: Tensor,  # (b, n, c)
+    target: Tensor,  # (b, n, c), or (b, c) for all networks
+) -> Tensor:
+    """The sum over n networks of each one's mean squared error, whose gradients are those of n single fits."""
+    target = target if target.dim() == 3 else target[:, None]
+    return (pred - target).square().mean((0, 2)).sum()
+
+
+class StackLearner(Learner):
+    """A fastai Learner of many networks. The loss that it shows is their sum; `stack_history` has each one's."""
+
+    fit_fast = PixelLearner.fit_fast
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks as they are now, each of the kind that was stacked; they are copies."""
+        return unstack_models(self.model)
+
+    def single(
+        self,
+        index: int,  # of the network
+        **kwargs,  # of `siren_learner`
+    ) -> PixelLearner:
+        """A learner of one network with its own data: to render it, to save a checkpoint, to train it further.
+
+        The optimiser starts anew.
+        """
+        dls = self.dls.fits[index] if isinstance(self.dls, StackDataLoaders) else self.dls
+        return siren_learner(dls, self.networks[index], **kwargs)
+
+    def add_cb(self, cb):
+        """As fastai's. Raises: ValueError for callbacks that would mix what belongs to different networks."""
+        if (cb if isinstance(cb, type) else type(cb)) is GradientClip or isinstance(cb, MixHandler):
+            raise ValueError(
+                f"`{getattr(cb, 'name', 'GradientClip')}` would let the networks of a stack disturb each other: leave "
+                "it out, or fit them one by one"
+            )
+        return super().add_cb(cb)
+
+
+@delegates(Learner.__init__, but=["metrics", "loss_func", "splitter", "opt_func"])
+def stack_learner(
+    dls: PixelDataLoaders | Sequence[PixelDataLoaders],  # for all networks, or a list with one for each
+    models: Sequence[nn.Module],  # networks of one shape, see `stack_models`; their weights are copied
+    lr: float | Sequence[float] = 5e-4,  # learning rate of all, or one for each
+    moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
+    wd: float = 0.0,  # weight decay
+    **kwargs,
+) -> StackLearner:
+    """A Learner that fits every network as `siren_learner` with Adam would fit it alone, up to rounding.
+
+    With a list of `dls`, each made after its own `set_seed`, a network sees the batches that it would see alone.
+    Schedules, such as those of `fit_fast` and `fit_one_cycle`, set the greatest rate, and the others in proportion.
+    A network that diverges leaves the others as they are, but the loss that is shown, a sum, becomes nan.
+    `learn.stack_history.to_frame()` has each network's errors, `learn.networks` the networks.
+    On a graphics card a stack takes little more time than one network. On a processor, single fits in as many processes
+    as there are cores are usually quicker (benchmarks/studies.py).
+    Raises: ValueError for networks or data that aren't alike, rates that aren't above 0, or lists of other lengths.
+    """
+    models = list(models)
+    stack, data = stack_models(models), dls if isinstance(dls, PixelDataLoaders) else StackDataLoaders(dls)
+    rates = _checked_rates(lr, len(models))
+    if isinstance(data, StackDataLoaders) and len(data.fits) != len(models):
+        raise ValueError(f"`dls` must be one or as many as the {len(models)} networks, got {len(data.fits)}")
+    _check_widths(stack, data)
+    top = max(rates)
+    factors = [rate / top for rate in rates]
+    opt_func = adam if len(set(rates)) == 1 else stacked_adam(factors)
+    cbs = [MetricHistory(), StackHistory(), *_as_list(kwargs.pop("cbs", None))]
+    learn = StackLearner(data, stack, stack_loss, opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)
+    learn.rates = factors
+    return learn
+
+
+def _as_list(cbs) -> list:
+    return [] if cbs is None else list(cbs) if isinstance(cbs, Sequence) else [cbs]
+
+
+def _checked_rates(lr: float | Sequence[float], n: int) -> list[float]:
+    rates = [float(rate) for rate in lr] if isinstance(lr, Sequence) else [float(lr)] * n
+    if len(rates) != n:
+        raise ValueError(f"`lr` must be one rate or as many as the {n} networks, got {len(rates)}")
+    if not all(0 < rate < float("inf") for rate in rates):
+        raise ValueError(f"`lr` must be above 0 and finite, got {lr!r}")
+    return rates
+
+
+def _check_widths(stack: Stack, dls: PixelDataLoaders | StackDataLoaders) -> None:
+    data = dls.train_ds
+    first, last = (getattr(layer, "linear", layer).weight for layer in (stack[0], stack[-1]))
+    found, wanted = (first.shape[2], last.shape[1]), (data.coords.shape[1], data.n_channels)
+    if found != wanted:
+        raise ValueError(
+            f"the networks must go from {wanted[0]} coordinates to {wanted[1]} channels as the data, got {found}"
+        )

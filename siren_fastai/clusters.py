@@ -17,7 +17,7 @@ from siren_fastai.coords import grid_coords
 from siren_fastai.images import check_image
 from siren_fastai.label_maps import checked_labels
 
-__all__ = ["KMEANS_BASES", "LABEL_USES", "kmeans_labels", "label_entropy", "label_features"]
+__all__ = ["KMEANS_BASES", "LABEL_USES", "cluster_ranks", "kmeans_labels", "label_entropy", "label_features"]
 
 KMEANS_BASES = ("color", "color+position")
 LABEL_USES = ("feature", "scalar")
@@ -75,6 +75,23 @@ def label_features(
         return torch.zeros(flat.size, 0)
     index = torch.from_numpy(flat.astype(np.int64))[:, None]
     return torch.zeros(flat.size, k).scatter_(1, index, 1.0) if use == "feature" else index / (k - 1)
+
+
+def cluster_ranks(
+    labels: Tensor,  # (h, w) integers of 0 or more
+) -> Tensor:  # (h, w, 1) float32 in [-1, 1]
+    """How far along its own cluster each pixel comes in raster order: a coordinate relative to the cluster.
+
+    Pixel i of n lies at (2i + 1) / n - 1, the "centers" grid of a line. It follows from the labels, so a file that
+    holds these needs nothing more.
+    """
+    flat = labels.flatten().long()
+    order = flat.argsort(stable=True)
+    sizes = torch.bincount(flat)
+    place = torch.arange(len(flat)) - (sizes.cumsum(0) - sizes)[flat[order]]
+    ranks = torch.empty(len(flat), dtype=torch.float64)
+    ranks[order] = (2 * place + 1).double() / sizes[flat[order]] - 1
+    return ranks.float().view(*labels.shape, 1)
 
 
 def label_entropy(labels: Tensor | np.ndarray) -> float:

@@ -27,6 +27,7 @@ LAYERS = {
             "init",
             "freeze",
             "clusters",
+            "coreset",
             "render",
             "figures",
         ),

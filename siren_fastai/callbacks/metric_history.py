@@ -1,6 +1,7 @@
 """A table of every epoch trained, which outlives `validate`, `lr_find` and further fits."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,11 @@ class MetricHistory(Callback):
 
     order = Recorder.order + 1  # after the Recorder has made the epoch's record
 
-    def __init__(self):
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,  # seconds; `time.process_time` counts the processor's time
+    ):
+        self.clock = clock
         self.rows, self.fits, self.opt_steps, self.samples_seen = [], 0, 0, 0
         self.seconds, self.train_seconds, self.recording = 0.0, 0.0, False
 
@@ -39,7 +44,7 @@ class MetricHistory(Callback):
         self.recording = not hasattr(self, "lr_finder")
         if self.recording and not self.counted:
             self.fits, self.counted = self.fits + 1, True
-        self.started = time.perf_counter()
+        self.started = self.clock()
 
     def after_step(self):
         self.opt_steps += self.recording
@@ -49,12 +54,12 @@ class MetricHistory(Callback):
             self.samples_seen += samples_of_batch(self.learn)
 
     def after_train(self):
-        self.train_seconds += self.recording * (time.perf_counter() - self.started)
+        self.train_seconds += self.recording * (self.clock() - self.started)
 
     def after_epoch(self):
         if not self.recording:
             return
-        self.seconds += time.perf_counter() - self.started
+        self.seconds += self.clock() - self.started
         progress = (self.opt_steps, self.samples_seen, self.train_seconds, self.seconds, self.opt.hypers[-1]["lr"])
         row = dict(zip(RECORD_COLUMNS, (len(self.rows), self.fits - 1, *progress), strict=True))
         names = [name for name in self.recorder.metric_names[1:] if name != "time"]

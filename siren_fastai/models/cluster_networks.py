@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from siren_fastai.models.features import FeatureInput
 
-__all__ = ["ClusterNetworks"]
+__all__ = ["ClusterNetworks", "RankInput"]
 
 
 class ClusterNetworks(FeatureInput):
@@ -26,3 +26,14 @@ class ClusterNetworks(FeatureInput):
             values = part.new_empty(len(coords), part.shape[-1]) if values is None else values
             values[places] = part
         return values
+
+
+class RankInput(FeatureInput):
+    """`net` applied to the features of the cell that holds a position, and not to the position itself.
+
+    features: (h, w, k) on cell centres of [-1, 1]^2, such as `cluster_ranks`: the network's only coordinates.
+    Shapes: (n, 2) -> whatever `net` gives for (n, k).
+    """
+
+    def forward(self, coords: Tensor) -> Tensor:
+        return nn.Sequential.forward(self, self.lookup(coords))

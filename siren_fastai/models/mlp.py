@@ -6,13 +6,13 @@ activation); He et al. 2015, arXiv:1502.01852, sec. 2.2 (relu, softplus); Glorot
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from siren_fastai.models.siren import siren_layer
+from siren_fastai.models.siren import check_dims, siren_layer
 
-__all__ = ["ACTIVATIONS", "DenseLayer", "dense_layer_", "mlp_model", "mixed_model"]
+__all__ = ["ACTIVATIONS", "DenseLayer", "dense_layer_", "dense_model", "mlp_model", "mixed_model"]
 
 
 def _kaiming_normal_(weight: Tensor) -> Tensor:
@@ -78,13 +78,28 @@ def mlp_model(
     it has h (n_in + 1) + l h (h + 1) + n_out (h + 1) parameters.
     Shapes: (n, n_in) -> (n, n_out). Raises: ValueError for an unknown `activation`.
     """
-    module = ACTIVATIONS[_checked_activation(activation)][0]
-    widths = [n_in] + [hidden_features] * (hidden_layers + 1)
-    layers = [DenseLayer(a, b, module()) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-    output = nn.Linear(hidden_features, n_out)
-    for linear in [*(layer.linear for layer in layers), output]:
-        dense_layer_(linear, activation)
-    return nn.Sequential(*layers, output)
+    return dense_model([n_in, *[hidden_features] * (hidden_layers + 1), n_out], activation)
+
+
+def dense_model(
+    dims: Sequence[int],  # every width, from the coordinates' dimension to the number of channels
+    activation: str = "relu",  # a key of `ACTIVATIONS`
+    final: str = "linear",  # the last layer: "linear", or the name of the activation to have it there too
+) -> nn.Sequential:
+    """Return a network of activated layers of the widths `dims`, each layer drawn for `activation`, the last one too.
+
+    Shapes: (n, dims[0]) -> (n, dims[-1]).
+    Raises: ValueError for an unknown `activation` or `final`, and as `siren_model` for `dims`.
+    """
+    module, dims = ACTIVATIONS[_checked_activation(activation)][0], check_dims(dims)
+    if final not in ("linear", activation):
+        raise ValueError(f"`final` must be 'linear' or {activation!r}, as the other layers, got {final!r}")
+    layers = [DenseLayer(a, b, module()) for a, b in zip(dims[:-1], dims[1:], strict=True)]
+    if final == "linear":
+        layers[-1] = layers[-1].linear
+    for layer in layers:
+        dense_layer_(getattr(layer, "linear", layer), activation)
+    return nn.Sequential(*layers)
 
 
 def mixed_model(

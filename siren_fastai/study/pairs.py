@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from siren_fastai.study.claims import Claim
-from siren_fastai.study.table import in_order, keys, median, numbers_of, where
+from siren_fastai.study.table import keys, numbers_of
 
-__all__ = ["SEED", "Pairs", "best_values", "make_pairs", "take_best"]
+__all__ = ["SEED", "Pairs", "make_pairs"]
 
 SEED = "seed"
 
@@ -94,29 +94,3 @@ def effect(
     if not (upper > 0 and lower > 0):
         raise ValueError(f"{claim.says!r:.60}: a ratio needs {claim.measure} above 0, got {first:g} and {than:g}")
     return upper / lower
-
-
-def best_values(
-    claim: Claim,  # with a `retuned` axis
-    side: pd.DataFrame,
-    groups: Sequence[str],  # the pair's columns without the seed
-) -> dict[tuple, object]:
-    """Return for each group the value of the axis with the best median of the measure over the seeds."""
-    sign, medians = (-1 if claim.better == "higher" else 1), {}
-    for value in in_order(keys(side, [claim.retuned])):
-        rows = where(side, {claim.retuned: value[0]})
-        numbers = list(zip(keys(rows, groups), numbers_of(rows, claim.measure, claim.better), strict=True))
-        for group in dict.fromkeys(group for group, _ in numbers):
-            medians.setdefault(group, []).append((sign * median([n for g, n in numbers if g == group]), value[0]))
-    return {group: min(found, key=lambda pair: pair[0])[1] for group, found in medians.items()}
-
-
-def take_best(
-    side: pd.DataFrame,
-    axis: str,
-    best: dict[tuple, object],  # from `best_values`
-    groups: Sequence[str],
-) -> pd.DataFrame:
-    """Return the rows in which the axis has the best value of their group."""
-    found = keys(side, [*groups, axis])
-    return side[[best[tuple(place[:-1])] == place[-1] for place in found]]

@@ -15,7 +15,7 @@ import pandas as pd
 
 __all__ = ["better_of", "cell", "check_columns", "column", "in_order", "keys", "numbers_of", "spread", "where"]
 
-HIGHER = ("psnr", "ssim", "per_second")  # measures with such an ending are better when higher; others are costs
+HIGHER = ("psnr", "best_psnr", "ssim")  # measures that begin so are better when higher; others are costs
 
 
 def cell(value):
@@ -75,7 +75,7 @@ def _rank(value) -> tuple:
 
 def better_of(measure: str) -> str:
     """Return "higher" for a PSNR, an SSIM or a speed, and "lower" for every other measure."""
-    return "higher" if measure.endswith(HIGHER) else "lower"
+    return "higher" if measure.startswith(HIGHER) or measure.endswith("per_second") else "lower"
 
 
 def numbers_of(

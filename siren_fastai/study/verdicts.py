@@ -8,7 +8,8 @@ import pandas as pd
 from siren_fastai.study.claims import Claim, read_claim
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.judging import in_words, numbers_of_pairs, shortfalls, too_few
-from siren_fastai.study.pairs import SEED, Pairs, best_values, make_pairs, take_best
+from siren_fastai.study.pairs import SEED, Pairs, make_pairs
+from siren_fastai.study.retuning import best_values, take_best
 from siren_fastai.study.table import check_columns, column, in_order, where
 
 __all__ = ["RULE", "Verdict", "verdict"]
@@ -77,7 +78,7 @@ def _judged(claim: Claim, pairs: Pairs) -> Verdict:
 def _retuned(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequence[str]) -> Verdict:
     """The verdict with each side's best values; "confounded" if one of these, given to both sides, changes the word."""
     axis, groups = claim.retuned, [name for name in pair if name != SEED]
-    best = [best_values(claim, side, groups) for side in (first, than)]
+    best = [best_values(side, axis, claim.measure, claim.better, groups) for side in (first, than)]
     sides = [take_best(side, axis, picked, groups) for side, picked in zip((first, than), best, strict=True)]
     tuned = _judged(claim, make_pairs(claim, *sides, pair))
     values = in_order([*column(first, axis), *column(than, axis)])

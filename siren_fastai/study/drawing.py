@@ -1,0 +1,121 @@
+"""Drawing one panel of a study's figure: median curves with a band, or a line of points for each value."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+
+from siren_fastai.study.table import better_of, column, in_order, median, numbers_of, spread, where
+
+__all__ = ["draw_curves", "draw_ranges", "label", "lines_of", "wants_log"]
+
+LABELS = {"psnr": "PSNR (dB)", "best_psnr": "best PSNR (dB)", "ssim": "SSIM", "mse": "MSE", "lr": "learning rate"}
+LABELS |= {"seconds": "processor seconds", "train_seconds": "processor seconds of training", "flops": "operations"}
+LOG_RATIO = 30  # positive measures that span more than this get a logarithmic axis
+POINTS = 200  # of a curve whose runs were measured at different places
+MANY = 8  # lines of points; more are sorted by their median
+GRAY = "0.45"
+
+
+def label(name: str) -> str:
+    """Return the words for a column: "PSNR (dB)" for "psnr", else its name with blanks."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def wants_log(spec, rows: pd.DataFrame) -> bool:
+    """Whether the measure is positive and spans so much that its axis should be logarithmic."""
+    values = [value for value in numbers_of(rows, spec.y, better_of(spec.y)) if math.isfinite(value)]
+    return bool(values) and spec.kind != "bars" and min(values) > 0 and max(values) > LOG_RATIO * min(values)
+
+
+def colors_of(values: Sequence) -> dict:
+    """A colour for each value: ten different ones, or shades for more."""
+    if len(values) <= 10:
+        return {value: colormaps["tab10"](i) for i, value in enumerate(values)}
+    return {value: colormaps["viridis"](i / (len(values) - 1)) for i, value in enumerate(values)}
+
+
+def draw_curves(
+    axes: Axes,
+    spec,  # a FigureSpec
+    rows: pd.DataFrame,  # histories
+) -> None:
+    """Draw the median of each group's runs as a line, and from minimum to maximum a band.
+
+    A line ends where a run has no number any more.
+    """
+    groups = in_order(column(rows, spec.group)) if spec.group else [None]
+    for group, color in colors_of(groups).items():
+        part = where(rows, {spec.group: group}) if spec.group else rows
+        x, runs = _on_one_grid(part, spec.x, spec.y)
+        axes.plot(x, np.median(runs, axis=0), color=color, label=None if group is None else str(group))
+        axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
+    axes.set_xlabel(label(spec.x))
+    axes.grid(alpha=0.3)
+
+
+def _on_one_grid(rows: pd.DataFrame, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of one group (runs, points) at the same places: their own if they agree, else interpolated."""
+    runs = [(run[x].to_numpy(float), run[y].to_numpy(float)) for _, run in rows.groupby("slug", sort=False)]
+    first = runs[0][0]
+    if all(len(places) == len(first) and np.array_equal(places, first) for places, _ in runs):
+        return first, np.stack([values for _, values in runs])
+    grid = np.linspace(max(places[0] for places, _ in runs), min(places[-1] for places, _ in runs), POINTS)
+    return grid, np.stack([np.interp(grid, *run) for run in runs])
+
+
+def draw_ranges(
+    axes: Axes,
+    spec,  # a FigureSpec
+    rows: pd.DataFrame,  # results
+    lines: Sequence,  # the values that have a line each, from top to bottom
+) -> None:
+    """Draw a line for each value: the median as a point or bar, the range over its rows as a thin line.
+
+    What was not reached is said at the median's place; a range that it ends has an arrow.
+    """
+    names, groups = (spec.x or spec.group), in_order(column(rows, spec.group)) if spec.group and spec.x else [None]
+    height = 0.7 / len(groups)
+    for group, color in colors_of(groups).items():
+        offset = (groups.index(group) - (len(groups) - 1) / 2) * height
+        for place, name in enumerate(lines):
+            part = where(rows, {names: name} if group is None else {names: name, spec.group: group})
+            numbers = spread(numbers_of(part, spec.y, better_of(spec.y)))
+            _draw_range(axes, place + offset, numbers, spec.kind, color, height)
+        if group is not None:
+            axes.plot([], [], "o", color=color, label=str(group))
+    axes.set_yticks(range(len(lines)), [str(name) for name in lines], fontsize=8)
+    axes.set(xlabel=label(spec.y), ylim=(len(lines) - 0.4, -0.6))
+    axes.grid(axis="x", alpha=0.3)
+
+
+def lines_of(
+    spec,  # a FigureSpec
+    rows: pd.DataFrame,  # results of all panels
+) -> list:
+    """Return the values that have a line each, in order; more than 8 from the best median to the worst."""
+    name, better = (spec.x or spec.group), better_of(spec.y)
+    values, sign = in_order(column(rows, name)), -1 if better == "higher" else 1
+    if len(values) <= MANY:
+        return values
+    return sorted(values, key=lambda value: sign * median(numbers_of(where(rows, {name: value}), spec.y, better)))
+
+
+def _draw_range(axes: Axes, place: float, numbers: dict, kind: str, color, height: float) -> None:
+    median, low, high = numbers["median"], numbers["min"], numbers["max"]
+    if median is None:
+        if numbers["count"]:
+            text = f"not reached in {numbers['count'] - numbers['reached']} of {numbers['count']}"
+            axes.annotate(text, (0.01, place), xycoords=("axes fraction", "data"), fontsize=6, color=GRAY, va="center")
+        return
+    if kind == "bars":
+        axes.barh(place, median, height=0.8 * height, color=color, alpha=0.7)
+    else:
+        axes.plot(median, place, "o", color=color, markersize=4)
+    ends = [median if end is None else end for end in (low, high)]
+    axes.plot(ends, [place, place], "-", color=color if kind != "bars" else "black", linewidth=1)
+    if low is None or high is None:
+        axes.plot(median, place, "<" if low is None else ">", color=color, markersize=6)

@@ -1,0 +1,143 @@
+"""Figures of a study: curves over steps or seconds, and points or bars, with ranges over the seeds.
+
+A figure is described as in a study's file, for instance `{kind: curves, x: steps, y: psnr, group: mult}`:
+
+- `kind`: "curves" of the histories, or "points" or "bars" of the results
+- `x`: what the curves run over; for points and bars the column with a line for each of its values
+- `y`: the measure, a column of the histories or of the results
+- `group`: the column with a colour for each of its values (optional; for points and bars it can stand for `x`)
+- `panel`: the column with a panel for each of its values, such as `image` (optional)
+- `retuned`: the axis of which each group takes the value with the best median, such as `lr` (optional)
+- `where`: columns and the value that rows must have (optional)
+- `title`: above the panels (optional)
+
+They are matplotlib `Figure` objects: no window, no global state; keep one with `figure.savefig`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from siren_fastai.study.drawing import draw_curves, draw_ranges, label, lines_of, wants_log
+from siren_fastai.study.experiment import Plain
+from siren_fastai.study.retuning import best_values, take_best
+from siren_fastai.study.table import better_of, check_columns, column, in_order, where
+
+__all__ = ["FigureSpec", "draw", "read_figure", "study_figures"]
+
+KINDS = ("curves", "points", "bars")
+WIDTH, CURVES_HEIGHT, LINE_HEIGHT = 4.6, 3.4, 0.17  # inches: of a panel, of curves, of a line of points
+LEGEND_LINES = 14  # of a column
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """What a figure shows, see the module."""
+
+    kind: str
+    y: str
+    x: str | None = None
+    group: str | None = None
+    panel: str | None = None
+    retuned: str | None = None
+    where: Mapping[str, Plain] = field(default_factory=dict)
+    title: str | None = None
+
+
+def read_figure(
+    spec: FigureSpec | Mapping[str, Plain],  # the keys of `FigureSpec`
+) -> FigureSpec:
+    """Return the description with its values checked.
+
+    Raises: ValueError that names the key, for missing or unknown keys and for values that make no sense.
+    """
+    if isinstance(spec, FigureSpec):
+        return spec
+    known = [one.name for one in fields(FigureSpec)]
+    if not isinstance(spec, Mapping) or any(key not in known for key in spec):
+        raise ValueError(f"a figure has the keys {', '.join(known)}, got {spec!r:.100}")
+    if spec.get("kind") not in KINDS:
+        raise ValueError(f"a figure's `kind` must be one of {', '.join(KINDS)}, got {spec.get('kind')!r}")
+    if not spec.get("y") or not (spec.get("x") or (spec["kind"] != "curves" and spec.get("group"))):
+        raise ValueError(f"a figure of {spec['kind']} needs `x` and `y`, got {spec!r:.100}")
+    if not isinstance(spec.get("where", {}), Mapping):
+        raise ValueError(f"a figure's `where` must name columns and values, got {spec['where']!r:.60}")
+    if wrong := [key for key, value in spec.items() if key != "where" and not isinstance(value, str | None)]:
+        raise ValueError(f"a figure's `{wrong[0]}` must be text, got {spec[wrong[0]]!r:.60}")
+    return FigureSpec(**spec)
+
+
+def study_figures(
+    specs: Sequence[FigureSpec | Mapping[str, Plain]],  # of a study's file
+    table: pd.DataFrame,  # as `read_results` returns it
+    histories: pd.DataFrame | None = None,  # as `read_histories` returns them; None leaves the curves out
+) -> list[Figure]:
+    """Return a figure for each description. Raises: ValueError as `draw`."""
+    specs = [read_figure(spec) for spec in specs]
+    return [
+        draw(spec, histories if spec.kind == "curves" else table)
+        for spec in specs
+        if spec.kind != "curves" or histories is not None
+    ]
+
+
+def draw(
+    spec: FigureSpec | Mapping[str, Plain],
+    table: pd.DataFrame,  # the results; for curves the histories
+) -> Figure:
+    """Return one figure: medians over all rows that its description doesn't tell apart, with their ranges.
+
+    Raises: ValueError for a description that `read_figure` rejects, columns that the table lacks, or no rows.
+    """
+    spec = read_figure(spec)
+    named = [spec.y, spec.x, spec.group, spec.panel, spec.retuned]
+    check_columns(table, [name for name in named if name is not None])
+    rows = _tuned(spec, where(table, spec.where))
+    if rows.empty:
+        raise ValueError(f"no rows to draw {spec.y} of; are the experiments finished?")
+    panels = in_order(column(rows, spec.panel)) if spec.panel else [None]
+    parts = [where(rows, {spec.panel: value}) if spec.panel else rows for value in panels]
+    figure, curves = _page(spec, rows, len(panels)), spec.kind == "curves"
+    grid, lines = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], [] if curves else lines_of(spec, rows)
+    for axes, part, value in zip(grid, parts, panels, strict=True):
+        draw_curves(axes, spec, part) if curves else draw_ranges(axes, spec, part, lines)
+        if spec.panel:
+            axes.set_title(f"{label(spec.panel)} {value}", fontsize=10)
+    grid[0].set_ylabel(label(spec.y if curves else spec.x or spec.group))
+    if spec.group and (curves or spec.x):
+        _add_legend(figure, label(spec.group))
+    if wants_log(spec, rows):
+        for axes in figure.axes:
+            (axes.set_yscale if curves else axes.set_xscale)("log")
+    if spec.title:
+        figure.suptitle(spec.title, fontsize=11)
+    return figure
+
+
+def _tuned(spec: FigureSpec, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the best value of the retuned axis in each group; of curves, by their last points."""
+    if spec.retuned is None or rows.empty:
+        return rows
+    groups = [name for name in (spec.x if spec.kind != "curves" else None, spec.group, spec.panel) if name]
+    last = rows.groupby("slug", sort=False).tail(1) if spec.kind == "curves" else rows
+    best = best_values(last, spec.retuned, spec.y, better_of(spec.y), groups)
+    return take_best(rows, spec.retuned, best, groups)
+
+
+def _page(spec: FigureSpec, rows: pd.DataFrame, panels: int) -> Figure:
+    if spec.kind == "curves":
+        return Figure(figsize=(WIDTH * panels, CURVES_HEIGHT), layout="constrained")
+    lines = len(set(column(rows, spec.x or spec.group)))
+    colors = len(set(column(rows, spec.group))) if spec.group and spec.x else 1
+    return Figure(figsize=(WIDTH * panels, 1.0 + LINE_HEIGHT * lines * max(1.0, 0.7 * colors)), layout="constrained")
+
+
+def _add_legend(figure: Figure, title: str) -> None:
+    """One legend for all panels, to their right."""
+    named = {
+        text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    columns = 1 + (len(named) - 1) // LEGEND_LINES
+    figure.legend(named.values(), named, title=title, loc="outside right", fontsize=8, title_fontsize=8, ncols=columns)

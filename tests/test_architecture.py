@@ -20,6 +20,8 @@ LAYERS = {
         *(
             "files",
             "locks",
+            "progress",
+            "jobs",
             "coords",
             "images",
             "classics",

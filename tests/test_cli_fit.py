@@ -18,7 +18,6 @@ from skimage.metrics import structural_similarity
 
 from siren_fastai.analysis.history import read_history
 from siren_fastai.cli.main import main
-from siren_fastai.cli.progress import Progress
 from siren_fastai.cli.terminal import ProgressLine
 from siren_fastai.coords import grid_coords
 from siren_fastai.data import PixelDataLoaders
@@ -29,6 +28,7 @@ from siren_fastai.learner import siren_learner
 from siren_fastai.locks import LOCK
 from siren_fastai.models.siren import siren_model
 from siren_fastai.names import MODEL_KINDS, OPTIMIZER_NAMES
+from siren_fastai.progress import Progress
 
 OFFICIAL = ["--preset", "official", "--sidelength", "16"]
 

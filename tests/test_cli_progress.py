@@ -8,11 +8,11 @@ import torch
 from cli_runs import picture_file
 
 from siren_fastai.cli.main import main
-from siren_fastai.cli.progress import Progress, duration
 from siren_fastai.cli.terminal import EncodeProgress, render_progress
 from siren_fastai.codec.compress import compress
 from siren_fastai.images import load_image
 from siren_fastai.models.siren import siren_model
+from siren_fastai.progress import Progress, duration
 from siren_fastai.render import render
 
 

@@ -7,8 +7,8 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from torch import nn
 
-from siren_fastai.cli.progress import Progress
 from siren_fastai.codec.plan import Plan
+from siren_fastai.progress import Progress
 
 __all__ = ["EncodeProgress", "ProgressLine", "render_progress"]
 

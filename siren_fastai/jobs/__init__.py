@@ -1,0 +1,1 @@
+"""Many calls of one function, in processes or on a Dask cluster."""

@@ -1,0 +1,61 @@
+"""One call, where it is done: with its own number of threads, and with a report in place of an exception."""
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+__all__ = ["Call", "Failure", "attempt", "lost"]
+
+Call = tuple[Hashable, tuple]  # the key that its outcome comes with, and the arguments
+ALONE = threading.RLock()  # calls in one process wait for each other: they share its random generators
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What became of a call that has no result."""
+
+    message: str  # one line, such as "ValueError: no network is small enough"
+    traceback: str  # or the message again, where there is none
+
+
+def attempt(
+    function: Callable,
+    key: Hashable,
+    arguments: tuple,
+    threads: int | None,  # of torch during the call; None leaves them
+    deaf: bool = False,  # whether the process ignores Ctrl-C from now on, as the one that started it ends it
+) -> tuple[Hashable, Any | Failure]:
+    """Return the key, and `function(*arguments)` or the `Failure` if that raises an exception."""
+    if deaf:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with ALONE, _torch_threads(threads):
+        try:
+            return key, function(*arguments)
+        except Exception as error:
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            return key, Failure(message, traceback.format_exc())
+
+
+def lost(
+    key: Hashable,
+) -> tuple[Hashable, Failure]:
+    """The outcome of a call whose process was killed."""
+    text = "the process that ran it was killed, or ended itself: it may have needed more memory than there is"
+    return key, Failure(text, text)
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

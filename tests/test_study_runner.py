@@ -1,0 +1,189 @@
+"""Running a study: each experiment once, whole or not at all, whatever happens to the processes."""
+
+import json
+
+import numpy as np
+import pytest
+from study_runs import add, add_but_for_two, study_of
+
+from siren_fastai.study.experiment import Experiment
+from siren_fastai.study.folder import claim_folder
+from siren_fastai.study.registry import experiment_named, experiment_names
+from siren_fastai.study.runner import run_study
+
+SUM = {"sum": Experiment("sum", add, {"b": 10}, ["a"])}
+
+
+def run(study, folder, experiments=SUM, jobs=1, **options):
+    return run_study(study, folder, jobs, experiments=experiments, progress=False, **options)
+
+
+def read(folder, name="result.json"):
+    return json.loads((folder / name).read_text())
+
+
+def visible(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_every_experiment_gets_a_folder_with_its_settings_result_and_files(tmp_path):
+    outcome = run(study_of(a=[1, 2], b=[3]), tmp_path)
+    assert outcome.done == ["a-1_b-3", "a-2_b-3"] and not outcome.failed and outcome.folder == tmp_path
+    assert visible(tmp_path) == ["a-1_b-3", "a-2_b-3", "study.json"]
+    folder = tmp_path / "a-2_b-3"
+    assert visible(folder) == ["more", "result.json", "settings.json"] and read(folder)["total"] == 5
+    assert (folder / "more" / "history.csv").read_text() == "step,value\n0,2\n"
+    assert read(folder, "settings.json") == {
+        "study": "small",
+        "experiment": "sum",
+        "number": 2,
+        "slug": "a-2_b-3",
+        "axes": {"a": 2, "b": 3},
+        "settings": {"a": 2, "b": 3},
+    }
+    assert read(tmp_path, "study.json")["title"] == "A small study"
+
+
+def test_what_is_finished_is_not_run_again(tmp_path):
+    run(study_of(a=[1]), tmp_path)
+    before = (tmp_path / "a-1" / "result.json").stat().st_mtime_ns
+    outcome = run(study_of(a=[1, 2]), tmp_path)
+    assert outcome.finished_before == ["a-1"] and outcome.done == ["a-2"]
+    assert (tmp_path / "a-1" / "result.json").stat().st_mtime_ns == before
+
+
+def test_an_axis_with_more_values_numbers_the_finished_ones_anew(tmp_path):
+    run(study_of(a=[5]), tmp_path)
+    run(study_of(a=[1, 5]), tmp_path)
+    assert [read(tmp_path / slug, "settings.json")["number"] for slug in ("a-1", "a-5")] == [1, 2]
+
+
+def test_a_failure_keeps_its_traceback_and_the_others_go_on(tmp_path):
+    failing = {"sum": Experiment("sum", add_but_for_two, {"b": 10}, ["a"])}
+    outcome = run(study_of(a=[1, 2, 3]), tmp_path, failing)
+    assert outcome.done == ["a-1", "a-3"] and outcome.failed == {"a-2": "RuntimeError: two is not liked here"}
+    assert visible(tmp_path / "a-2") == ["error.txt", "settings.json"]
+    assert "in add_but_for_two" in (tmp_path / "a-2" / "error.txt").read_text()
+    again = run(study_of(a=[1, 2, 3]), tmp_path)
+    assert again.done == ["a-2"] and visible(tmp_path / "a-2") == ["more", "result.json", "settings.json"]
+
+
+def test_results_of_other_settings_are_replaced_only_when_asked_for(tmp_path):
+    run(study_of(a=[1, 2], fixed={"b": 1}), tmp_path)
+    with pytest.raises(FileExistsError, match=r"a-1 holds a result with b 1, not 2: .* replace 2 results"):
+        run(study_of(a=[1, 2], fixed={"b": 2}), tmp_path)
+    assert read(tmp_path / "a-1")["total"] == 2
+    assert run(study_of(a=[1, 2], fixed={"b": 2}), tmp_path, overwrite=True).done == ["a-1", "a-2"]
+    assert read(tmp_path / "a-1")["total"] == 3
+
+
+def test_a_default_that_was_changed_makes_other_settings_and_a_new_one_does_not(tmp_path):
+    run(study_of(a=[1]), tmp_path)
+    more = {"sum": Experiment("sum", add, {"b": 10, "c": 0}, ["a"])}
+    assert run(study_of(a=[1]), tmp_path, more).finished_before == ["a-1"]
+    changed = {"sum": Experiment("sum", add, {"b": 11}, ["a"])}
+    with pytest.raises(FileExistsError, match="with b 10, not 11"):
+        run(study_of(a=[1]), tmp_path, changed)
+
+
+def test_folders_that_no_study_wrote_are_left_alone(tmp_path):
+    (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-1" / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="a-1 is not the folder of an experiment.*move it away"):
+        run(study_of(a=[1]), tmp_path)
+    (tmp_path / "a-1" / "settings.json").write_text('{"settings": {}}')
+    with pytest.raises(FileExistsError, match="holds thesis.txt, which no experiment wrote"):
+        run(study_of(a=[1]), tmp_path)
+    assert (tmp_path / "a-1" / "thesis.txt").read_text() == "precious"
+
+
+def test_refused_combinations_are_listed_and_not_run(tmp_path):
+    def even(settings):
+        if settings["a"] % 2:
+            raise ValueError(f"{settings['a']} is odd")
+
+    checked = {"sum": Experiment("sum", add, {"b": 10}, ["a"], even)}
+    outcome = run(study_of(a=[1, 2, 4], refused=["a-4"]), tmp_path, checked)
+    assert outcome.done == ["a-2"] and outcome.refused == {"a-1": "1 is odd", "a-4": "that one is refused"}
+    assert visible(tmp_path) == ["a-2", "study.json"]
+
+
+def test_only_takes_slugs_and_patterns(tmp_path):
+    study = study_of(a=[1, 2, 3], b=[1, 2])
+    assert run(study, tmp_path, only=["a-1_b-2", "a-3*"]).done == ["a-1_b-2", "a-3_b-1", "a-3_b-2"]
+    with pytest.raises(ValueError, match=r"`only` 'b-1' fits none of the 6 experiments: a-1_b-1, "):
+        run(study, tmp_path, only=["b-1"])
+
+
+@pytest.mark.parametrize(
+    "result, message",
+    [(3, "must return a dict"), ({"x": [1]}, "column 'x' must be a number"), ({"x": np.ones(2)}, "column 'x'")],
+)
+def test_an_experiment_that_returns_no_row_fails(tmp_path, result, message):
+    outcome = run(study_of(a=[1]), tmp_path, {"sum": lambda settings, folder: result})
+    assert message in outcome.failed["a-1"]
+
+
+def test_numbers_of_numpy_are_numbers_and_what_json_lacks_is_text(tmp_path):
+    run(study_of(a=[1]), tmp_path, {"sum": lambda settings, folder: {"x": np.float32(0.5), "y": float("inf")}})
+    assert read(tmp_path / "a-1") == {"x": 0.5, "y": "inf"}
+
+
+def test_wrong_settings_are_an_error_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="has no setting c"):
+        run(study_of(a=[1], c=[1]), tmp_path / "out")
+    with pytest.raises(ValueError, match="`jobs` must be an integer of 1 or more, got 0"):
+        run(study_of(a=[1]), tmp_path / "out", jobs=0)
+    with pytest.raises(ValueError, match="there is no experiment 'other'; there are: .*sum"):
+        run(study_of("other", a=[1]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_experiment_of_another_run_is_left_to_it(tmp_path):
+    claim = claim_folder(tmp_path / "a-1")
+    outcome = run(study_of(a=[1, 2]), tmp_path)
+    assert outcome.done == ["a-2"] and outcome.elsewhere == ["a-1"]
+    claim.abandon()
+    assert run(study_of(a=[1, 2]), tmp_path).done == ["a-1"]
+
+
+def test_an_experiment_that_another_run_finishes_meanwhile_is_not_repeated(tmp_path):
+    def meddle(settings, folder):
+        if settings["a"] == 1:
+            run(study_of(a=[2]), tmp_path)
+        return add(settings | {"b": 0}, folder)
+
+    outcome = run(study_of(a=[1, 2]), tmp_path, {"sum": meddle})  # without the default of b: other settings
+    assert outcome.done == ["a-1"] and outcome.elsewhere == ["a-2"] and read(tmp_path / "a-2")["total"] == 12
+
+
+def test_an_interruption_leaves_what_is_finished_and_nothing_else(tmp_path):
+    def interrupted(settings, folder):
+        if settings["a"] == 2:
+            (folder / "half").write_text("x")
+            raise KeyboardInterrupt
+        return {"x": 1}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study_of(a=[1, 2, 3]), tmp_path, {"sum": interrupted})
+    assert visible(tmp_path) == ["a-1", "study.json"] and not list(tmp_path.rglob("half"))
+    outcome = run(study_of(a=[1, 2, 3]), tmp_path, {"sum": lambda settings, folder: {"x": 2}})
+    assert outcome.finished_before == ["a-1"] and outcome.done == ["a-2", "a-3"]
+
+
+def test_a_process_killed_while_it_replaced_a_result_loses_nothing(tmp_path):
+    run(study_of(a=[1]), tmp_path)
+    claim = claim_folder(tmp_path / "a-1")
+    (tmp_path / "a-1").rename(tmp_path / ".running" / "a-1" / "replaced")
+    claim.lock.release()
+    assert run(study_of(a=[1]), tmp_path).elsewhere == ["a-1"] and read(tmp_path / "a-1")["total"] == 11
+
+
+def test_your_own_experiments_come_before_the_librarys():
+    own = Experiment("fit", add)
+    assert experiment_named("fit", {"fit": own}) is own
+    assert experiment_named("any", {"any": add}).complete({"x": 1}) == {"x": 1}
+    with pytest.raises(TypeError, match="'any' must be an Experiment or a function, got 3"):
+        experiment_named("any", {"any": 3})
+    for name in experiment_names():
+        assert experiment_named(name).name == name

@@ -283,7 +283,7 @@ def test_a_file_extends_another_key_by_key():
     [
         ("circle", r"circle2?, line 1: \$extends: the chain f > circle > circle2 > circle goes in a circle"),
         ("link0", "the chain .* has more than 8 files"),
-        ("broken", "broken, line 2: not YAML"),
+        ("broken", "broken, line 1: not YAML"),
         ("[a]", "line 1: .extends: expected the name of a study"),
     ],
 )

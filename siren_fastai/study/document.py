@@ -96,10 +96,10 @@ def _syntax_error(error: yaml.YAMLError, text: str, name: str) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return f"{name}: not YAML: {error}".replace("\n", " ")
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    hint = '; within [ ] and { }, write "${name}" with quotes' if "${" in line else ""
-    return f"{name}, line {mark.line + 1}: not YAML: {error.problem}{hint}"
+    lines = text.splitlines() or [""]
+    line = min(mark.line, len(lines) - 1)  # the end of the text lies after its last line
+    hint = '; within [ ] and { }, write "${name}" with quotes' if "${" in lines[line] else ""
+    return f"{name}, line {line + 1}: not YAML: {error.problem}{hint}"
 
 
 class _Reader:

@@ -17,6 +17,7 @@ from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
+from siren_fastai.coreset import coreset
 from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
@@ -86,6 +87,7 @@ __all__ = [
     "bits_per_pixel",
     "center_output_",
     "compress",
+    "coreset",
     "decompress",
     "describe_schemes",
     "fast_model",

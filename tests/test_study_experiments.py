@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,12 +11,17 @@ import pytest
 import torch
 from fastai.torch_core import set_seed
 
+from siren_fastai import coords
 from siren_fastai.coords import grid_coords
+from siren_fastai.coreset import CORESETS
 from siren_fastai.images import load_image
 from siren_fastai.init import output_layer
 from siren_fastai.label_maps import pack_labels
+from siren_fastai.models import mlp
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.siren import sine_layers
+from siren_fastai.names import OPTIMIZER_NAMES
+from siren_fastai.optimizers import OPTIMIZERS
 from siren_fastai.quality import psnr
 from siren_fastai.schemes import SCHEMES
 from siren_fastai.study.experiments.fit import EXPERIMENT
@@ -22,6 +29,7 @@ from siren_fastai.study.fitting.data import image_of, loaders_of
 from siren_fastai.study.fitting.network import network_of, scheme_of
 from siren_fastai.study.fitting.run import fit_settings
 from siren_fastai.study.fitting.scores import HISTORY_COLUMNS
+from siren_fastai.study.fitting.settings import ACTIVATIONS, CHOICES, DEFAULTS, GRIDS, IMAGES, WALKS
 
 TINY = dict(size=16, hidden=[16, 16], bs="full", epochs=6, lr=2e-3, evaluations=3)
 
@@ -172,20 +180,20 @@ def test_networks_of_places_in_their_cluster_read_one_coordinate():
     assert len(firsts) == 2
 
 
-@pytest.mark.parametrize("coords, inputs", [("centers", 2), ("raster", 1), ("hilbert", 1)])
-def test_coordinates_have_one_two_or_three_dimensions(coords, inputs):
-    image, dls, network = parts(coords=coords)
+@pytest.mark.parametrize("where, inputs", [("centers", 2), ("raster", 1), ("hilbert", 1)])
+def test_coordinates_have_one_two_or_three_dimensions(where, inputs):
+    image, dls, network = parts(coords=where)
     assert dls.train_ds.coords.shape == (256, inputs) and dls.valid_ds.coords.shape == (256, inputs)
     assert sine_layers(network.model)[0].linear.in_features == inputs
-    if coords == "centers":
+    if where == "centers":
         assert sine_layers(parts(clusters=3, cluster_use="scalar")[2].model)[0].linear.in_features == 3
 
 
 def test_the_mean_colour_is_added_to_what_the_network_learns():
     image, _, network = parts(mean_color=True, scheme="siren")
     _, _, plain = parts(scheme="siren")
-    coords = grid_coords((16, 16))
-    difference = (network.model(coords) - plain.model(coords)).detach()
+    positions = grid_coords((16, 16))
+    difference = (network.model(positions) - plain.model(positions)).detach()
     torch.testing.assert_close(difference, image.mean((0, 1)).expand(256, 3))
     assert network.n_bytes == plain.n_bytes + 12
 
@@ -195,8 +203,8 @@ def test_with_a_linear_output_the_mean_colour_is_a_shift_of_its_bias():
     _, _, plain = parts(scheme="siren")
     with torch.no_grad():
         output_layer(plain.model).bias += image.mean((0, 1))
-    coords = grid_coords((16, 16))
-    torch.testing.assert_close(network.model(coords), plain.model(coords))
+    positions = grid_coords((16, 16))
+    torch.testing.assert_close(network.model(positions), plain.model(positions))
 
 
 def test_training_sees_the_pixels_that_the_settings_choose():
@@ -306,6 +314,26 @@ REFUSED = {
 def test_bad_settings_are_refused_before_any_training(settings, message):
     with pytest.raises(ValueError, match=message):
         complete(**settings)
+
+
+def test_the_names_to_choose_from_are_the_librarys():
+    assert (GRIDS, WALKS) == (coords.GRIDS, coords.ORDERS[:4])
+    assert set(ACTIVATIONS) == {"sine", *mlp.ACTIVATIONS} and set(OPTIMIZER_NAMES) == set(OPTIMIZERS)
+    assert CHOICES["coreset_by"] == CORESETS and DEFAULTS.keys() >= CHOICES.keys()
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_named_image_is_there(name):
+    assert image_of(complete(image=name, size=32)).shape == (32, 32, 3)
+
+
+@pytest.mark.slow
+def test_the_experiments_can_be_listed_without_torch():
+    code = (
+        "import siren_fastai.study.experiments.{} as e, sys; e.EXPERIMENT.defaults; assert 'torch' not in sys.modules"
+    )
+    for name in ("fit", "difference"):
+        subprocess.run([sys.executable, "-c", code.format(name)], check=True)
 
 
 def test_settings_that_do_not_suit_the_image_are_refused_before_training(tmp_path):

@@ -152,6 +152,14 @@ class Stack(nn.Sequential):
     def n_models(self) -> int:
         return len(self.shells)
 
+    @torch.no_grad()
+    def network(self, index: int) -> nn.Module:
+        """One network, of the kind that was stacked, with copies of its present weights."""
+        model = copy.deepcopy(self.shells[index]).to_empty(device=next(self.parameters()).device)
+        for stacked, layer in zip(self, _chain(model), strict=True):
+            stacked.copy_to_(index, layer)
+        return model
+
     def forward(self, coords: Tensor) -> Tensor:
         if coords.dim() not in (2, 3) or (coords.dim() == 3 and coords.shape[1] != self.n_models):
             raise ValueError(
@@ -174,17 +182,11 @@ def stack_models(
     return Stack(models)
 
 
-@torch.no_grad()
 def unstack_models(
     stack: Stack,  # stays as it is
 ) -> list[nn.Module]:
     """Return the networks of a stack, each of the kind that was stacked, with copies of their present weights."""
-    device = stack[0].weight.device if isinstance(stack[0], StackedLinear) else stack[0].linear.weight.device
-    models = [copy.deepcopy(shell).to_empty(device=device) for shell in stack.shells]
-    for index, model in enumerate(models):
-        for stacked, layer in zip(stack, _chain(model), strict=True):
-            stacked.copy_to_(index, layer)
-    return models
+    return [stack.network(index) for index in range(stack.n_models)]
 
 
 def _stacked(layers: Sequence[nn.Module]) -> nn.Module:

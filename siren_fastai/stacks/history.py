@@ -14,25 +14,40 @@ from siren_fastai.quality import psnr_from_mse
 
 __all__ = ["StackHistory"]
 
+BETA = 0.98  # of fastai's smoothed loss
+
 
 class StackHistory(Callback):
     """Keep a row per network and validated epoch.
 
     Columns: network, those of `MetricHistory` (`lr` is the network's own; the seconds are its share, the stack's
-    divided by the number of networks), valid_loss (the MSE) and, if the data state their value range, psnr in dB (of
-    predictions clamped to it). A network that diverged has nan.
+    divided by the number of networks), train_loss (smoothed as fastai's), valid_loss (the MSE) and, if the data state
+    their value range, psnr in dB (of predictions clamped to it). A network that diverged has nan; `finite_steps` (n,)
+    counts the steps of each before its loss was infinite or NaN. `batches` are the samples of each training step.
     """
 
     order = MetricHistory.order + 1  # it reads the row of that callback
 
     def __init__(self):
-        self.rows, self.sums = [], []
+        self.rows, self.sums, self.batches, self.finite_steps = [], [], [], None
+
+    def before_fit(self):
+        self.smooth, self.smoothed, self.sums = 0.0, 0, []
+
+    def after_loss(self):
+        if not (self.training and self.metric_history.recording):
+            return
+        loss = self.learn.loss_func.each
+        self.smooth, self.smoothed = torch.lerp(loss, torch.as_tensor(self.smooth).to(loss), BETA), self.smoothed + 1
+        before = torch.zeros_like(loss, dtype=torch.int64) if self.finite_steps is None else self.finite_steps
+        self.finite_steps = before + (loss.isfinite() & (before == len(self.batches)))  # on the device: no wait
+        self.batches.append(len(self.yb[0]))
 
     def before_validate(self):
         self.sums, self.count = [], 0
 
     def after_batch(self):
-        if not self.training and hasattr(self, "metric_history"):
+        if not self.training and self.metric_history.recording:
             self.sums.append(self._squares(self.pred, self.yb[0]))
             self.count += self.yb[0].shape[0] * self.yb[0].shape[-1]
 
@@ -46,16 +61,17 @@ class StackHistory(Callback):
         if not (self.sums and self.metric_history.recording):
             return
         raw, clamped = (torch.stack(self.sums).cpu().double().sum(0) / self.count).tolist()
-        self.sums = []
-        progress, value_range = self.metric_history.rows[-1], self.dls.train_ds.value_range
-        n = len(raw)
+        losses = (self.smooth / (1 - BETA**self.smoothed)).tolist()
+        progress, n, self.sums = self.metric_history.rows[-1], len(raw), []
         for network, rate in enumerate(self.learn.rates):
             row = {"network": network} | {name: progress[name] for name in RECORD_COLUMNS}
             row |= {name: progress[name] / n for name in ("train_seconds", "seconds")}
-            row |= {"lr": progress["lr"] * rate, "valid_loss": raw[network]}
-            if value_range is not None:
-                row["psnr"] = psnr_from_mse(clamped[network], value_range[1] - value_range[0])
-            self.rows.append(row)
+            row |= {"lr": progress["lr"] * rate, "train_loss": losses[network], "valid_loss": raw[network]}
+            self.rows.append(row | self._quality(clamped[network]))
+
+    def _quality(self, mse: float) -> dict[str, float]:
+        value_range = self.dls.train_ds.value_range
+        return {} if value_range is None else {"psnr": psnr_from_mse(mse, value_range[1] - value_range[0])}
 
     def to_frame(
         self,

@@ -17,16 +17,23 @@ from siren_fastai.stacks.adam import stacked_adam
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.loaders import StackDataLoaders
 
-__all__ = ["StackLearner", "stack_learner", "stack_loss"]
+__all__ = ["StackLearner", "StackLoss", "stack_learner"]
 
 
-def stack_loss(
-    pred: Tensor,  # (b, n, c)
-    target: Tensor,  # (b, n, c), or (b, c) for all networks
-) -> Tensor:
-    """The sum over n networks of each one's mean squared error, whose gradients are those of n single fits."""
-    target = target if target.dim() == 3 else target[:, None]
-    return (pred - target).square().mean((0, 2)).sum()
+class StackLoss(nn.Module):
+    """The sum over n networks of each one's mean squared error, whose gradients are those of n single fits.
+
+    `each` (n,) keeps the networks' own errors of the last batch.
+    Shapes: predictions (b, n, c) and targets (b, n, c), or (b, c) for all networks -> ().
+    """
+
+    each: Tensor | None = None
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        target = target if target.dim() == 3 else target[:, None]
+        each = (pred - target).square().mean((0, 2))
+        self.each = each.detach()
+        return each.sum()
 
 
 class StackLearner(Learner):
@@ -49,7 +56,7 @@ class StackLearner(Learner):
         The optimiser starts anew.
         """
         dls = self.dls.fits[index] if isinstance(self.dls, StackDataLoaders) else self.dls
-        return siren_learner(dls, self.networks[index], **kwargs)
+        return siren_learner(dls, self.model.network(index), **kwargs)
 
     def add_cb(self, cb):
         """As fastai's. Raises: ValueError for callbacks that would mix what belongs to different networks."""
@@ -75,7 +82,8 @@ def stack_learner(
     With a list of `dls`, each made after its own `set_seed`, a network sees the batches that it would see alone.
     Schedules, such as those of `fit_fast` and `fit_one_cycle`, set the greatest rate, and the others in proportion.
     A network that diverges leaves the others as they are, but the loss that is shown, a sum, becomes nan.
-    `learn.stack_history.to_frame()` has each network's errors, `learn.networks` the networks.
+    `learn.stack_history.to_frame()` has each network's errors, `learn.networks` the networks. A `MetricHistory` of the
+    whole stack is added unless `cbs` has one.
     On a graphics card a stack takes little more time than one network. On a processor, single fits in as many processes
     as there are cores are usually quicker (benchmarks/studies.py).
     Raises: ValueError for networks or data that aren't alike, rates that aren't above 0, or lists of other lengths.
@@ -89,8 +97,9 @@ def stack_learner(
     top = max(rates)
     factors = [rate / top for rate in rates]
     opt_func = adam if len(set(rates)) == 1 else stacked_adam(factors)
-    cbs = [MetricHistory(), StackHistory(), *_as_list(kwargs.pop("cbs", None))]
-    learn = StackLearner(data, stack, stack_loss, opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)
+    cbs = _as_list(kwargs.pop("cbs", None))
+    cbs = [StackHistory(), *cbs, *([] if any(isinstance(cb, MetricHistory) for cb in cbs) else [MetricHistory()])]
+    learn = StackLearner(data, stack, StackLoss(), opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)
     learn.rates = factors
     return learn
 

@@ -4,11 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Experiment", "Plain", "Result", "Settings"]
+__all__ = ["Experiment", "Plain", "Result", "Settings", "Together"]
 
 Plain = str | int | float | bool | None | list | dict
 Settings = Mapping[str, Plain]
 Result = Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True)
+class Together:
+    """How experiments that differ in few settings are run as one job, each with the row that it would have alone."""
+
+    run: Callable[[Sequence[Settings], Sequence[Path]], Sequence[Result]]  # of complete settings, a folder for each
+    varying: Sequence[str]  # the settings in which they may differ
+    suits: Callable[[Settings], bool]  # whether experiments with these settings can be run together
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class Experiment:
     defaults: Settings = field(default_factory=dict)  # every setting that may be left out, with its value
     required: Sequence[str] = ()  # the settings that must be given; others than these and the defaults are unknown
     check: Callable[[Settings], None] | None = None  # raises ValueError, with the reason, for what cannot be run
+    together: Together | None = None  # None: always one by one
 
     def complete(self, settings: Settings) -> dict[str, Plain]:
         """`settings` with the defaults for what is left out.

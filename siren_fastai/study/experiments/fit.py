@@ -1,10 +1,10 @@
 """The experiment "fit": one network fitted to one image. Its settings are those of `study.fitting.settings`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.fitting.settings import DEFAULTS, check
+from siren_fastai.study.experiment import Experiment, Together
+from siren_fastai.study.fitting.settings import DEFAULTS, STACK_VARYING, check, stacks
 
 __all__ = ["EXPERIMENT"]
 
@@ -15,4 +15,10 @@ def _run(settings: Mapping, folder: Path) -> dict:
     return run_fit(settings, folder)
 
 
-EXPERIMENT = Experiment("fit", _run, DEFAULTS, check=check)
+def _run_together(settings: Sequence[Mapping], folders: Sequence[Path]) -> list[dict]:
+    from siren_fastai.study.fitting.together import run_fits
+
+    return run_fits(settings, folders)
+
+
+EXPERIMENT = Experiment("fit", _run, DEFAULTS, check=check, together=Together(_run_together, STACK_VARYING, stacks))

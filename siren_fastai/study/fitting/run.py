@@ -30,7 +30,7 @@ from siren_fastai.study.fitting.scores import (
 )
 from siren_fastai.study.fitting.training import epochs_of, evaluated_every, flops_per_sample, train
 
-__all__ = ["Fitted", "fit_settings", "run_fit", "write_fit"]
+__all__ = ["Course", "Fitted", "fit_settings", "prepare", "run_fit", "score", "write_fit"]
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,55 @@ def fit_settings(
 
     Raises: ValueError for settings that do not suit the image, before any training.
     """
+    image, dls, network = prepare(settings)
+    learn, history = train(settings, dls, network, _level_pictures(settings, dls, folder))
+    work = history.opt_steps, history.samples_seen, history.train_seconds
+    return score(settings, learn, network, image, Course(history.rows, len(history.rows), *work))
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a fit went: rows as those of `MetricHistory`, and the epochs, steps, samples and seconds of training."""
+
+    rows: list[dict]
+    epochs: int  # that ended; fewer than asked for if the loss was infinite or NaN
+    steps: int
+    samples: int
+    seconds: float
+
+
+def prepare(
+    settings: Mapping,  # complete
+) -> tuple[Tensor, PixelDataLoaders, Network]:
+    """Return the image, its loaders and the new network of a fit, all decided by its random seed."""
     set_seed(settings["seed"] % 2**32, reproducible=True)
     image = image_of(settings)
     dls = loaders_of(settings, image)
-    network = network_of(settings, dls, image)
-    learn, history = train(settings, dls, network, _level_pictures(settings, dls, folder))
+    return image, dls, network_of(settings, dls, image)
+
+
+def score(
+    settings: Mapping,  # complete
+    learn: PixelLearner,  # of the trained network
+    network: Network,
+    image: Tensor,  # (h, w, c)
+    course: Course,
+) -> Fitted:
+    """Return the fit with the row of its table."""
+    dls = learn.dls
     with learn.no_bar():
         prediction = learn.render(clamp=None)
-    if len(history.rows) < epochs_of(settings, dls):  # the loss was infinite or NaN
+    if course.epochs < epochs_of(settings, dls):
         prediction = prediction.fill_(math.nan)
     per_sample = flops_per_sample(settings, learn.model, dls.train.one_batch()[0])
-    work = work_of(per_sample, history.opt_steps, history.samples_seen, history.train_seconds)
-    table = tidy_history(history.rows, work["flops_per_step"] or 0.0)
+    work = work_of(per_sample, course.steps, course.samples, course.seconds)
+    table = tidy_history(course.rows, work["flops_per_step"] or 0.0)
     row = {
         **quality_of(prediction, image),
         "best_psnr": None if table.empty or np.isnan(table["psnr"]).all() else float(table["psnr"].max()),
         **work_to_levels(table, settings["levels"], settings["level_unit"]),
         **work,
-        "total_epochs": len(history.rows),
+        "total_epochs": course.epochs,
         **dict(n_parameters=network.n_parameters, bytes=network.n_bytes, label_bytes=network.label_bytes),
         **split_quality(prediction, image, dls.train_ds),
         **off_grid_quality(learn.model, dls.train_ds, image, image_of(settings, zoom=2)),

@@ -8,7 +8,19 @@ from pathlib import Path
 from siren_fastai.names import OPTIMIZER_NAMES
 from siren_fastai.schemes import get_scheme
 
-__all__ = ["ACTIVATIONS", "BIASES", "DEFAULTS", "GRIDS", "IMAGES", "LEVEL_UNITS", "SCHEDULES", "WALKS", "check"]
+__all__ = [
+    "ACTIVATIONS",
+    "BIASES",
+    "DEFAULTS",
+    "GRIDS",
+    "IMAGES",
+    "LEVEL_UNITS",
+    "SCHEDULES",
+    "STACK_VARYING",
+    "WALKS",
+    "check",
+    "stacks",
+]
 
 IMAGES = (  # by name: scikit-image's, as far as they come with it, and scikit-learn's
     *("astronaut", "brick", "camera", "chelsea", "clock", "coffee", "coins", "grass", "gravel", "horse"),
@@ -86,7 +98,16 @@ MINIMA = {
     **dict(size=7, repeat=1, coreset_clusters=1, clusters=1, cluster_cell=1, reassignments=1, total_bytes=1),
     **dict(epochs=1, steps=1, seed=0, evaluations=2),
 }
+STACK_VARYING = (  # in which the networks of one stack may differ
+    *("image", "seed", "lr", "scheme", "omega_0", "hidden_omega_0", "first_bias", "hidden_bias", "gain"),
+)
 ABOVE_ZERO = ("mult", "omega_0", "hidden_omega_0", "gain", "lr")
+
+
+def stacks(settings: Mapping) -> bool:
+    """Whether fits with these complete settings can share a stack, see `siren_fastai.stacks`."""
+    plain = settings["clusters"] == 1 and not settings["mean_color"] and not settings["pictures"]
+    return plain and settings["activation"] in ("sine", "relu", "tanh") and settings["optimizer"] == "adam"
 
 
 def check(settings: Mapping) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fastai.callback.core import Callback, CancelValidException
 from fastai.callback.tracker import TerminateOnNaNCallback
+from fastai.learner import Learner
 from torch import Tensor, nn
 
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -19,7 +20,7 @@ from siren_fastai.models.flops import training_flops
 from siren_fastai.optimizers import OPTIMIZERS
 from siren_fastai.study.fitting.network import Network
 
-__all__ = ["epochs_of", "evaluated_every", "flops_per_sample", "train"]
+__all__ = ["epochs_of", "evaluated_every", "fit_by_schedule", "flops_per_sample", "recorders", "train"]
 
 SETTLED = 0.2  # share of the fit at its end in which no cell changes its network
 
@@ -94,19 +95,31 @@ def train(
 
     On a GPU the seconds are the clock's. A loss that is not a number ends the fit.
     """
-    epochs, lr = epochs_of(settings, dls), settings["lr"]
-    history = MetricHistory(clock=time.process_time if dls.device.type == "cpu" else time.perf_counter)
-    own = [history, TerminateOnNaNCallback(), _Evaluate(settings["evaluations"])]
-    own += [FreezeLayers(settings["freeze"])] if _freezes(settings) else []
+    history, own = recorders(settings, dls)
+    own += [TerminateOnNaNCallback()]
     own += [_Reassign(network.clusters, settings["reassignments"])] if settings["cluster_by"] == "error" else []
-    options = dict(opt_func=OPTIMIZERS[settings["optimizer"]], lr=lr, wd=settings["wd"])
+    options = dict(opt_func=OPTIMIZERS[settings["optimizer"]], lr=settings["lr"], wd=settings["wd"])
     learn = siren_learner(dls, network.model, cbs=[*own, *cbs], **options)
-    fit = {
-        "constant": learn.fit,
-        "flat_cos": learn.fit_flat_cos,
-        "one_cycle": learn.fit_one_cycle,
-        "fast": learn.fit_fast,
-    }[settings["schedule"]]
-    with learn.no_bar(), learn.no_logging():
-        fit(epochs, lr)
+    fit_by_schedule(learn, settings, dls)
     return learn, history
+
+
+def recorders(
+    settings: Mapping,  # complete
+    dls: PixelDataLoaders,
+) -> tuple[MetricHistory, list[Callback]]:
+    """Return the history of a fit, and it with the callbacks that evaluate and freeze as the settings say."""
+    history = MetricHistory(clock=time.process_time if dls.device.type == "cpu" else time.perf_counter)
+    frozen = [FreezeLayers(settings["freeze"])] if _freezes(settings) else []
+    return history, [history, _Evaluate(settings["evaluations"]), *frozen]
+
+
+def fit_by_schedule(
+    learn: Learner,  # trained, at its own `lr`, in silence
+    settings: Mapping,  # complete
+    dls: PixelDataLoaders,
+) -> None:
+    """Train for the epochs and by the schedule of the settings."""
+    fits = {"constant": "fit", "flat_cos": "fit_flat_cos", "one_cycle": "fit_one_cycle", "fast": "fit_fast"}
+    with learn.no_bar(), learn.no_logging():
+        getattr(learn, fits[settings["schedule"]])(epochs_of(settings, dls), learn.lr)

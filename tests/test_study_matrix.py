@@ -4,7 +4,11 @@ import itertools
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from siren_fastai.models.tiling import check_tiling
+from siren_fastai.study import document
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.matrix import read_matrix
 
@@ -201,7 +205,8 @@ def nested_list(depth: int) -> str:
         ("x: !!python/object/apply:os.system ['true']", "line 2: x: tags such as"),
         ("x: !!int '3'", "tags such as"),
         ("!!str x: 3", "a key must be plain text"),
-        ("x: a\0b", "line 2: a NUL character"),
+        ("x: a\0b", r"line 2: the character '\\x00' is no text"),
+        ("x: \ud800", "line 2: the character .* is no text"),
         ("x: \x07", "not YAML"),
         ("x: " + "y" * 200_000, "at most 100,000 characters, got 200,0"),
         ("x: [" + "'${a}', " * 9_000 + "]\ny: ${matrix_slug}", None),
@@ -328,3 +333,84 @@ def test_combinations_that_the_experiment_cannot_run_say_why():
 
     found = read_matrix("matrix: {a: [1, 2, 3]}\nsize: 2", experiment=experiment(check=check))
     assert [c.refused for c in found] == [None, None, "a = 3 is larger than the size 2"]
+
+
+def test_of_the_notes_150_combinations_the_30_that_cannot_rebuild_28_pixels_are_refused():
+    text = NOTE.replace('"${patch}", layers', '"${patch}", stride: "${stride}", layers')
+    names = list(read_matrix(NOTE)[0].settings)
+
+    def check(asked):
+        check_tiling(asked["globals"]["SHAPE"][-1], asked["model"]["patch_size"], asked["model"]["stride"])
+
+    unused = text.replace('"${head}"]', '"${head}", "${hid}"]')
+    found = read_matrix(unused, experiment=Experiment("autoencoder", lambda *_: {}, {}, names, check))
+    refused = [c for c in found if c.refused]
+    assert len(found) == 150 and len(refused) == 30
+    assert {(c.axes["patch"], c.axes["stride"]) for c in refused} == {(8, 8)}
+    assert "patches of 8 pixels with stride 8 rebuild 24 of 28 pixels" in refused[0].refused
+
+
+def test_a_hostile_text_is_read_no_further_than_its_first_offence(monkeypatch):
+    parse, seen = document.yaml.parse, []
+    monkeypatch.setattr(document.yaml, "parse", lambda *a, **k: (seen.append(e) or e for e in parse(*a, **k)))
+    for text in (nested_list(40_000), "a: &x 1\n" + "b: 1\n" * 10_000, "a: 1\na: 1\n" * 5_000):
+        seen.clear()
+        with pytest.raises(ValueError):
+            read_matrix(text)
+        assert len(seen) < 40
+
+
+PIECES = [
+    "matrix:",
+    "a",
+    "b",
+    ": ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "\n",
+    "\n  ",
+    "${",
+    "}",
+    "$filter",
+    "$extends",
+    "1",
+    "-3",
+    "1e9",
+]
+PIECES += [
+    "**",
+    "//",
+    "<<",
+    " - ",
+    "(",
+    ")",
+    "'",
+    '"',
+    "|",
+    ">",
+    "*x",
+    "&x",
+    "!!str",
+    "? ",
+    "- ",
+    "#",
+    "%",
+    "\t",
+    "ü",
+    "\x85",
+    "~",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_any_text_gives_combinations_or_a_value_error(pieces, with_axes):
+    try:
+        found = read_matrix("matrix: {a: [1, 2], b: [x]}\n" * with_axes + "".join(pieces))
+    except ValueError as error:
+        assert re.match(r"the matrix(, line \d+)?: .", str(error))
+    else:
+        assert found and all(c.settings.keys().isdisjoint({"matrix", "$filter"}) for c in found)

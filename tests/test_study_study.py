@@ -1,9 +1,12 @@
 """Studies: built-in ones and files, what they extend, their full protocol, and values given for one run."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
+from siren_fastai.study import axes, document, expressions, extends, filters, matrix
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.study import PRESETS, load_study, study_names
 
@@ -240,3 +243,49 @@ def test_every_built_in_study_can_be_loaded(name, full):
 
 def test_the_built_in_studies_are_the_files_of_the_package():
     assert study_names() == sorted(path.name.removesuffix(".yaml") for path in PRESETS.glob("*"))
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "matrix.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_documentation_is_a_study(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)
+    (tmp_path / "wider.yaml").write_text(example)
+    study, full = (load_study(tmp_path / "wider.yaml", full=full) for full in (False, True))
+    assert len(study.combinations) == 15 and study.combinations[-1].number == 15
+    last = study.combinations[-1]
+    assert last.slug == "width-64_lr-0.001_seed-2"
+    assert last.settings | dict(size=32, hidden=[64, 64], steps=15, lr=0.001, seed=2) == last.settings
+    assert max(c.settings["hidden"][0] for c in full.combinations) == 256
+
+
+def test_the_limits_of_the_documentation_are_those_of_the_code():
+    rows = dict(re.findall(r"^\| ([a-z][^|]*) \| (.*\d.*) \|$", PAGE.partition("## Limits")[2], flags=re.M))
+    assert rows == {
+        "a file": f"{document.MAX_CHARACTERS:,} characters",
+        "nesting": f"{document.MAX_DEPTH} levels",
+        "combinations before the filter": f"{axes.MAX_COMBINATIONS:,}",
+        "settings of all combinations together": f"{matrix.MAX_WORK:,} characters",
+        "arithmetic; a filter": f"{expressions.MAX_CHARACTERS}; {filters.MAX_CHARACTERS:,} characters",
+        "a number": f"{expressions.MAX_INTEGER.bit_length() + 1} bits, finite",
+        "a chain of `$extends`": f"{extends.MAX_BASES} files",
+    }
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_the_tables_of_the_documentation_say_what_values_mean(width, load):
+    table = PAGE.partition("## Values\n")[2].partition("## Values for one run")[0]
+    written = re.findall(r"^\| (`[^|]*`) \|", table, flags=re.M)
+    texts = [text for row in written for text in re.findall(r"`([^`]+)`", row)]
+    assert len(texts) > 20
+    values = matrix.read_matrix(
+        f"matrix: {{width: [{width}]}}\nvalues:\n" + "".join(f"  - {text}\n" for text in texts if text != ">")
+    )[0].settings["values"]
+    means = dict(zip([text for text in texts if text != ">"], values, strict=True))
+    numbers = ("1_000_000", "28 * 28 // 10", "1/8", "2 ** 10", "${width}", "64_000 // ${width} ** 2")
+    assert [means[text] for text in numbers] == [1_000_000, 78, 0.125, 1024, width, 64_000 // width**2]
+    assert means["(1, 28, 28)"] == [1, 28, 28] and means["true"] is True and means["null"] is None
+    for text in ("5-3", "2026-11-21", "64x64", "0,5", "007"):
+        assert means[text] == text
+    assert means['"28 * 28"'] == "28 * 28" and means["'1'"] == "1" and means['"${width} + 1"'] == f"{width} + 1"
+    assert means["wide_${width}.png"] == f"wide_{width}.png" and means["${matrix_id}"] == "1"

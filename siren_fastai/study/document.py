@@ -5,6 +5,7 @@ a key given twice. Quoted text and blocks stay text; what unquoted text means is
 event by event, so that a hostile text is refused at its first offence.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ __all__ = ["Document", "Unquoted", "read_document"]
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 20
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's parser where PyYAML has it
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of characters
 Path = tuple[str, ...]
 
 
@@ -75,10 +77,10 @@ def read_document(
     """Read YAML text. Raises: ValueError that names the file and the line."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"{name}: a study file has at most {MAX_CHARACTERS:,} characters, got {len(text):,}")
-    if "\0" in text:
-        raise ValueError(
-            f"{name}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL character; expected text"
-        )
+    bad = _NO_TEXT.search(text)
+    if bad:
+        line = text.count("\n", 0, bad.start()) + 1
+        raise ValueError(f"{name}, line {line}: the character {bad[0]!r} is no text; expected YAML")
     reader = _Reader(text, name)
     try:
         return Document(name, reader.whole(), reader.places)

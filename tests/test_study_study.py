@@ -279,7 +279,8 @@ def test_the_tables_of_the_documentation_say_what_values_mean(width, load):
     texts = [text for row in written for text in re.findall(r"`([^`]+)`", row)]
     assert len(texts) > 20
     values = matrix.read_matrix(
-        f"matrix: {{width: [{width}]}}\nvalues:\n" + "".join(f"  - {text}\n" for text in texts if text != ">")
+        f"matrix: {{width: [{width}], seed: [0]}}\nvalues:\n"
+        + "".join(f"  - {text}\n" for text in texts if text != ">")
     )[0].settings["values"]
     means = dict(zip([text for text in texts if text != ">"], values, strict=True))
     numbers = ("1_000_000", "28 * 28 // 10", "1/8", "2 ** 10", "${width}", "64_000 // ${width} ** 2")
@@ -288,4 +289,5 @@ def test_the_tables_of_the_documentation_say_what_values_mean(width, load):
     for text in ("5-3", "2026-11-21", "64x64", "0,5", "007"):
         assert means[text] == text
     assert means['"28 * 28"'] == "28 * 28" and means["'1'"] == "1" and means['"${width} + 1"'] == f"{width} + 1"
-    assert means["wide_${width}.png"] == f"wide_{width}.png" and means["${matrix_id}"] == "1"
+    assert means["wide_${width}.png"] == f"wide_{width}.png" and means["${width}_${seed}"] == f"{width}_0"
+    assert means["${matrix_id}"] == "1" and means["${matrix_slug}"] == f"width-{width}_seed-0"

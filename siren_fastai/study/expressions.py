@@ -14,7 +14,7 @@ from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
 from siren_fastai.study.experiment import Plain
 
-__all__ = ["FAILURES", "NUMBERS", "UNREADABLE", "evaluated", "plain_value"]
+__all__ = ["FAILURES", "NUMBERS", "UNREADABLE", "evaluated", "groups_thousands", "plain_value"]
 
 MAX_CHARACTERS = 200
 MAX_BITS = 256  # of a power or a shift on the way to a result
@@ -42,7 +42,7 @@ def plain_value(
     """
     if text in WORDS:
         return WORDS[text]
-    if not _ARITHMETIC.fullmatch(text) or _TIGHT_MINUS.search(text) or "_" in _THOUSANDS.sub("", text):
+    if not _ARITHMETIC.fullmatch(text) or _TIGHT_MINUS.search(text) or not groups_thousands(text):
         return text
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"arithmetic has at most {MAX_CHARACTERS} characters, got {len(text)}; quote it if it is text")
@@ -57,6 +57,11 @@ def plain_value(
         return _number_or_list(tree)
     except FAILURES as error:
         raise ValueError(f"cannot evaluate {text!r:.60}: {error}; quote it if it is text") from None
+
+
+def groups_thousands(text: str) -> bool:
+    """Return whether every `_` in `text` is one as in 1_000_000: `4_2` is no number here, though Python reads one."""
+    return "_" not in _THOUSANDS.sub("", text)
 
 
 def evaluated(

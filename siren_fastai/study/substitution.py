@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from siren_fastai.study.document import Document, Path, Unquoted
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.expressions import plain_value
+from siren_fastai.study.expressions import groups_thousands, plain_value
 from siren_fastai.study.filters import REFERENCE
 
 __all__ = ["check_references", "substituted"]
@@ -48,7 +48,8 @@ def substituted(
     if whole:
         return substituted(names[whole[1].strip()], {})
     text = REFERENCE.sub(lambda found: str(names[found[1].strip()]), value)
-    return plain_value(text) if isinstance(value, Unquoted) and "_" not in text else text
+    names_joined = not groups_thousands(REFERENCE.sub("", value))  # ${a}_${b} is no number
+    return plain_value(text) if isinstance(value, Unquoted) and not names_joined else text
 
 
 def _texts(value: Plain, path: Path) -> Iterator[tuple[Path, str]]:

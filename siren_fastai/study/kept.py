@@ -1,0 +1,120 @@
+"""What is kept of a finished study: a small JSON file, from which every verdict can be computed anew, and a picture."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from siren_fastai.figures import figure_pixels
+from siren_fastai.files import replacing, write_json
+from siren_fastai.study.claims import read_claim
+from siren_fastai.study.experiment import Plain
+from siren_fastai.study.figures import read_figure, study_figures
+from siren_fastai.study.results import read_histories, read_results
+from siren_fastai.study.table import cell
+
+__all__ = ["KeptStudy", "keep_study", "read_kept"]
+
+DESCRIPTION = "study.json"  # `run_study` writes it to the folder of the results
+ALWAYS = ("psnr", "best_psnr", "train_seconds", "diverged")  # kept where a study has them
+DIGITS = 6  # significant, of the numbers kept
+COLORS = 64  # of a picture's palette, which makes it a third as large
+
+
+@dataclass(frozen=True)
+class KeptStudy:
+    """A finished study: what it is, how it was run, and its table."""
+
+    study: Mapping[str, Plain]  # name, title, source, protocol, full, claims, figures, experiment
+    about: Mapping[str, Plain]  # date, processor, version of torch
+    table: pd.DataFrame  # a row for each experiment: the axes, and the columns that claims and figures name
+
+    @property
+    def name(self) -> str:
+        """The study's name, with "-full" for its full protocol."""
+        return str(self.study["name"]) + ("-full" if self.study["full"] else "")
+
+
+def keep_study(
+    folder: str | Path,  # of the study, as `run_study` wrote it
+    results: str | Path,  # the folder for NAME.json
+    pictures: str | Path | None = None,  # the folder for NAME.png, the study's first figure; None: no picture
+) -> Path:
+    """Write what is worth keeping of a study, and return the path of its JSON file; older files are replaced.
+
+    Raises: ValueError if `folder` is not that of a study, or has no finished experiment; OSError for its files.
+    """
+    study, table = _description(Path(folder)), read_results(folder)
+    if table.empty:
+        raise ValueError(f"{folder} has no finished experiment: run the study first")
+    names = [*table.attrs["axes"], *_named(study), *ALWAYS]
+    columns = {name: [_rounded(value) for value in table[name]] for name in dict.fromkeys(names) if name in table}
+    about = {
+        **dict(date=str(date.today()), processor=_processor(), torch=version("torch")),
+        "experiments": len(table),
+    }
+    kept = KeptStudy(study, about, pd.DataFrame(columns))
+    if pictures is not None and study["figures"]:
+        (figure,) = study_figures(study["figures"][:1], table, read_histories(folder, table))
+        _save(figure, Path(pictures, f"{kept.name}.png"))
+    content = {"study": study, "about": about, "axes": table.attrs["axes"], "columns": columns}
+    return write_json(content, Path(results, f"{kept.name}.json"))
+
+
+def read_kept(
+    path: str | Path,  # of a file that `keep_study` wrote
+) -> KeptStudy:
+    """Read a study that was kept. Raises: ValueError with the file if it isn't one."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in content["columns"].items()})
+        table.attrs["axes"] = list(content["axes"])
+        return KeptStudy(dict(content["study"]), dict(content["about"]), table.infer_objects())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not the results of a study ({error!r:.200})") from None
+
+
+def _description(folder: Path) -> dict[str, Plain]:
+    path = folder / DESCRIPTION
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+        return {name: study[name] for name in ("name", "title", "source", "protocol", "full", "claims", "figures")}
+    except FileNotFoundError:
+        raise ValueError(f"{folder} is not the folder of a study: it has no {DESCRIPTION}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the description of a study ({error!r:.200})") from None
+
+
+def _named(study: Mapping) -> list[str]:
+    """The columns that the study's claims and figures name."""
+    names: list[str | None] = []
+    for claim in map(read_claim, study["claims"]):
+        names += [claim.measure, *claim.first, *claim.than, *(claim.pair or ()), claim.retuned]
+    for figure in map(read_figure, study["figures"]):
+        names += [figure.y, figure.x, figure.group, figure.panel, *figure.where] if figure.kind != "curves" else []
+    return [name for name in names if name is not None]
+
+
+def _rounded(value) -> Plain:
+    value = cell(value)
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _save(figure, path: Path) -> None:
+    """Write the figure as a PNG with a palette; the folder is made."""
+    figure.set_dpi(80)
+    with replacing(path) as temporary:
+        Image.fromarray(figure_pixels(figure)).quantize(COLORS).save(temporary, optimize=True)

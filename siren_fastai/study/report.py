@@ -1,0 +1,111 @@
+"""The page docs/studies.md: every claim of the studies that were run, its numbers and its verdict.
+
+`python -m siren_fastai.study.report docs/studies.md` writes it from benchmarks/results/studies/*.json. With
+`--keep FOLDER ...` it first keeps what `siren-fastai study run` left in those folders, the figures in docs/studies/.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from siren_fastai.files import replacing
+from siren_fastai.study.claims import read_claim
+from siren_fastai.study.judging import in_words
+from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
+from siren_fastai.study.results import summary, to_markdown, wide
+from siren_fastai.study.table import keys
+from siren_fastai.study.verdicts import RULE, Verdict, verdict
+
+__all__ = ["main", "page", "read_all"]
+
+MAX_ROWS = 24  # of a study's table on the page
+INTRO = """\
+# Studies
+
+What the source notes claim, measured: on several images where a claim is about images in general, with at least three
+random seeds, and with each side's own learning rate where the note chose one for each run. Most of the notes' numbers
+are of one run with one seed. Not reproduced is as good a result as reproduced.
+
+`siren-fastai study list` names the studies, and `siren-fastai study run NAME` repeats one. The numbers are those of the
+protocol that each study states; `--full` is closer to the note's own and takes hours or days. `siren-fastai study
+results FOLDER` prints the verdicts of your own run. This page is written by `python -m siren_fastai.study.report
+docs/studies.md` from `benchmarks/results/studies/`.
+
+## How a claim is judged
+"""
+READING = """\
+Numbers are medians, then minimum and maximum, over all pairs; an effect of ∞ is a level that only one side reached."""
+
+
+def read_all(
+    results: str | Path,  # the folder of NAME.json
+) -> list[KeptStudy]:
+    """Return the studies that were kept, by name. Raises: ValueError for a file that isn't one."""
+    return [read_kept(path) for path in sorted(Path(results).glob("*.json"))]
+
+
+def page(
+    studies: Sequence[KeptStudy],
+    pictures: str = "studies",  # the folder of NAME.png, as the page links to it
+    there: Sequence[str] = (),  # the names of the pictures that there are
+) -> str:
+    """Return the page as Markdown; every verdict is computed from the studies' tables."""
+    judged = [
+        (study, [(read_claim(claim), verdict(claim, study.table)) for claim in study.study["claims"]])
+        for study in studies
+    ]
+    lines = [INTRO, RULE, "", "## All claims", "", READING, "", "| study | claim | measured | verdict |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for study, claims in judged:
+        for claim, found in claims:
+            cells = f"[{study.name}](#{study.name})", claim.says, in_words(claim, found.numbers), f"**{found.word}**"
+            lines.append("| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in cells) + " |")
+    for study, claims in judged:
+        lines += ["", *_section(study, [found for _, found in claims], pictures if study.name in there else None)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(study: KeptStudy, verdicts: Sequence[Verdict], pictures: str | None) -> list[str]:
+    told = study.study
+    protocol = "full" if told["full"] else "reduced"
+    lines = [f"## {study.name}", "", f"{told['title']}. Source: {told['source']}.", ""]
+    lines += [f"Protocol ({protocol}): {told['protocol'].get(protocol, 'as in its file')}", ""]
+    lines += [", ".join(f"{name} {value}" for name, value in study.about.items()) + ".", ""]
+    for claim, found in zip(told["claims"], verdicts, strict=True):
+        lines.append(f"- *{' '.join(claim['says'].split())}* {found.sentence}")
+    if pictures:
+        lines += ["", f"![{told['title']}]({pictures}/{study.name}.png)"]
+    return [*lines, *_table(study)]
+
+
+def _table(study: KeptStudy) -> list[str]:
+    """Medians and ranges over the seeds for each combination of the other axes, unless they are too many."""
+    by = [name for name in study.table.attrs["axes"] if name != "seed"]
+    measures = list(dict.fromkeys(claim["measure"] for claim in study.study["claims"]))
+    if not measures or len(set(keys(study.table, by))) > MAX_ROWS:
+        return []
+    return ["", to_markdown(wide(summary(study.table, by, measures))).rstrip()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page; with `--keep`, the results of these folders first."""
+    parser = argparse.ArgumentParser(prog="python -m siren_fastai.study.report", description=__doc__)
+    parser.add_argument("page", type=Path, help="the Markdown file to write")
+    parser.add_argument("--results", type=Path, help="folder of the JSON files (default: benchmarks/results/studies)")
+    parser.add_argument(
+        "--keep", type=Path, nargs="+", default=[], metavar="FOLDER", help="folders of finished studies"
+    )
+    chosen = parser.parse_args(arguments)
+    results = chosen.results or chosen.page.absolute().parent.parent / "benchmarks" / "results" / "studies"
+    pictures = chosen.page.parent / chosen.page.stem
+    for folder in chosen.keep:
+        print(keep_study(folder, results, pictures))
+    text = page(read_all(results), chosen.page.stem, [path.stem for path in pictures.glob("*.png")])
+    with replacing(chosen.page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(chosen.page)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -8,6 +8,7 @@ import pytest
 
 from siren_fastai.study import axes, document, expressions, extends, filters, matrix
 from siren_fastai.study.experiment import Experiment
+from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.study import PRESETS, load_study, study_names
 
 MINE = """
@@ -99,6 +100,22 @@ def test_only_experiment_and_matrix_are_required(load):
 def test_mistakes_are_reported_before_any_training(load, text, message):
     with pytest.raises(ValueError, match=rf"wider\.yaml.*{message}"):
         load(text)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("better: higher", "better: more", r"line 12: claims.0: the claim 'Wider is better.': `better` must be"),
+        ("than: {width: 4}", "thn: {width: 4}", "line 12: claims.0: .* needs than"),
+        ("than: {width: 4}", "than: {widht: 4}", "line 12: claims.0: 'widht' is neither an axis nor a setting"),
+        ("than: {width: 4}", "than: {width: 4}, pair: [sead]", "claims.0: 'sead' is neither"),
+        ("than: {width: 4}", "than: {width: 4}, retuned: lr", "claims.0: 'lr' is neither"),
+        ("kind: bars", "kind: pie", "line 14: figures.0: a figure's `kind` must be one of"),
+    ],
+)
+def test_claims_and_figures_are_checked_before_anything_runs(load, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        load(MINE.replace(old, new, 1))
 
 
 def test_refused_combinations_stay_with_their_reason(load):
@@ -239,6 +256,11 @@ def test_every_built_in_study_can_be_loaded(name, full):
     assert study.protocol.keys() == {"reduced", "full"} and study.full is full
     assert len({c.slug for c in study.combinations}) == len(study.combinations)
     assert not any(c.refused for c in study.combinations)
+    defaults = experiment_named(study.experiment).defaults
+    rows = [{**defaults, **c.settings, **c.axes} for c in study.combinations]
+    for claim in study.claims:
+        for side in (claim["first"], claim["than"]):
+            assert any(all(row[key] == value for key, value in side.items()) for row in rows), (claim["says"], side)
 
 
 def test_the_built_in_studies_are_the_files_of_the_package():

@@ -1,72 +1,24 @@
 """Figures of a study: curves over steps or seconds, and points or bars, with ranges over the seeds.
 
-A figure is described as in a study's file, for instance `{kind: curves, x: steps, y: psnr, group: mult}`:
-
-- `kind`: "curves" of the histories, or "points" or "bars" of the results
-- `x`: what the curves run over; for points and bars the column with a line for each of its values
-- `y`: the measure, a column of the histories or of the results
-- `group`: the column with a colour for each of its values (optional; for points and bars it can stand for `x`)
-- `panel`: the column with a panel for each of its values, such as `image` (optional)
-- `retuned`: the axis of which each group takes the value with the best median, such as `lr` (optional)
-- `where`: columns and the value that rows must have (optional)
-- `title`: above the panels (optional)
-
-They are matplotlib `Figure` objects: no window, no global state; keep one with `figure.savefig`.
+`figure_specs` says how one is described. They are matplotlib `Figure` objects: no window, no global state; keep one
+with `figure.savefig`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from siren_fastai.study.drawing import draw_curves, draw_ranges, label, lines_of, wants_log
 from siren_fastai.study.experiment import Plain
+from siren_fastai.study.figure_specs import FigureSpec, read_figure
 from siren_fastai.study.retuning import best_values, take_best
 from siren_fastai.study.table import better_of, check_columns, column, in_order, where
 
-__all__ = ["FigureSpec", "draw", "read_figure", "study_figures"]
+__all__ = ["draw", "study_figures"]
 
-KINDS = ("curves", "points", "bars")
 WIDTH, CURVES_HEIGHT, LINE_HEIGHT = 4.6, 3.4, 0.17  # inches: of a panel, of curves, of a line of points
 LEGEND_LINES = 14  # of a column
-
-
-@dataclass(frozen=True)
-class FigureSpec:
-    """What a figure shows, see the module."""
-
-    kind: str
-    y: str
-    x: str | None = None
-    group: str | None = None
-    panel: str | None = None
-    retuned: str | None = None
-    where: Mapping[str, Plain] = field(default_factory=dict)
-    title: str | None = None
-
-
-def read_figure(
-    spec: FigureSpec | Mapping[str, Plain],  # the keys of `FigureSpec`
-) -> FigureSpec:
-    """Return the description with its values checked.
-
-    Raises: ValueError that names the key, for missing or unknown keys and for values that make no sense.
-    """
-    if isinstance(spec, FigureSpec):
-        return spec
-    known = [one.name for one in fields(FigureSpec)]
-    if not isinstance(spec, Mapping) or any(key not in known for key in spec):
-        raise ValueError(f"a figure has the keys {', '.join(known)}, got {spec!r:.100}")
-    if spec.get("kind") not in KINDS:
-        raise ValueError(f"a figure's `kind` must be one of {', '.join(KINDS)}, got {spec.get('kind')!r}")
-    if not spec.get("y") or not (spec.get("x") or (spec["kind"] != "curves" and spec.get("group"))):
-        raise ValueError(f"a figure of {spec['kind']} needs `x` and `y`, got {spec!r:.100}")
-    if not isinstance(spec.get("where", {}), Mapping):
-        raise ValueError(f"a figure's `where` must name columns and values, got {spec['where']!r:.60}")
-    if wrong := [key for key, value in spec.items() if key != "where" and not isinstance(value, str | None)]:
-        raise ValueError(f"a figure's `{wrong[0]}` must be text, got {spec[wrong[0]]!r:.60}")
-    return FigureSpec(**spec)
 
 
 def study_figures(

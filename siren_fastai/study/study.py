@@ -12,6 +12,7 @@ from siren_fastai.study.experiment import Experiment, Plain
 from siren_fastai.study.extends import extended
 from siren_fastai.study.matrix import Combination, combine
 from siren_fastai.study.overrides import overridden
+from siren_fastai.study.questions import check_claims, check_figures
 from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.substitution import check_references
 
@@ -74,6 +75,8 @@ def _study(document: Document, name: str, full: bool, experiments: Mapping | Non
     combinations = combine(document, experiment)
     if all(combination.refused for combination in combinations):
         raise document.error((), f"no combination can be run; {combinations[0].slug}: {combinations[0].refused}")
+    check_claims(document, combinations, experiment)
+    check_figures(document)
     texts = values.get("title", name), values.get("source", ""), values.get("protocol", {})
     lists = values.get("claims", []), values.get("figures", [])
     return Study(name, *texts, full, *lists, combinations, experiment.name)

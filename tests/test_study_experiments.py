@@ -59,8 +59,10 @@ VARIANTS = {
     "scheme": dict(scheme=33),
     "no biases": dict(scheme=20),
     "biases": dict(scheme=14, first_bias=0.1, hidden_bias="half_omega", gain=1.5, omega_0=40),
-    "taper": dict(scheme="siren_fastai2", final="sine", dims=[2, 24, 12, 3], optimizer="ranger", schedule="flat_cos"),
-    "relu": dict(activation="relu", final="relu"),
+    "taper": dict(
+        scheme="siren_fastai2", final="activated", dims=[2, 24, 12, 3], optimizer="ranger", schedule="flat_cos"
+    ),
+    "relu": dict(activation="relu", final="activated"),
     "wide": dict(mult=1.5, schedule="constant", wd=0.01),
     "hilbert line": dict(coords="hilbert"),
     "label inputs": dict(clusters=3),
@@ -68,7 +70,7 @@ VARIANTS = {
     "networks": dict(clusters=2, cluster_use="network", cluster_cell=4),
     "ranks": dict(clusters=2, cluster_use="network", cluster_coords="cluster"),
     "by error": dict(clusters=2, cluster_use="network", cluster_by="error", cluster_cell=4),
-    "mean colour": dict(mean_color=True, scheme="siren", final="sine"),
+    "mean colour": dict(mean_color=True, scheme="siren", final="activated"),
     "coreset": dict(coreset=0.25, coreset_by="nearest", coreset_clusters=8),
     "held out": dict(held_out=0.25, schedule="one_cycle"),
     "order": dict(order="serpentine", repeat=2, bs=100),
@@ -91,11 +93,12 @@ def test_every_kind_of_fit_reports_the_same_plain_columns(tmp_path, plain_column
     assert all(value is None or isinstance(value, (bool, int, float)) for value in row.values())
     assert not row["diverged"] and row["psnr"] == pytest.approx(-10 * math.log10(row["mse"]))
     assert row["low_error"] + row["high_error"] == pytest.approx(row["mse"])
+    assert row["high_share"] == pytest.approx(row["high_error"] / row["mse"])
     assert row["steps_to_99"] is None and json.dumps(row)
 
 
 def test_a_fit_is_decided_by_its_settings(tmp_path):
-    timed = ("train_seconds", "samples_per_second")
+    timed = ("train_seconds", "samples_per_second", "seconds_per_step")
     rows = [run(tmp_path, bs=100, seed=seed) for seed in (1, 1, 2)]
     first, again, other = ({k: v for k, v in row.items() if k not in timed} for row in rows)
     assert first == again and first["psnr"] != other["psnr"]
@@ -153,10 +156,12 @@ def test_the_bytes_of_the_labels_count(use):
     labels = features[..., 0] if use == "network" else features.argmax(-1) if use == "feature" else 2 * features[..., 0]
     assert labels.shape == (4, 4) and network.label_bytes == len(pack_labels(labels.long(), 3))
     assert network.n_bytes == 4 * network.n_parameters + network.label_bytes
+    byte = parts(clusters=3, cluster_use=use, cluster_cell=4, weight_bits=8)[2]
+    assert byte.n_bytes == network.n_parameters + network.label_bytes
 
 
 @pytest.mark.parametrize("settings", [{}, *VARIANTS.values()], ids=["plain", *VARIANTS])
-def test_total_bytes_are_used_and_never_exceeded(tmp_path, settings):
+def test_total_bytes_are_used_and_never_exceeded(settings):
     if settings.get("mult"):
         return
     settings = {**settings, "total_bytes": 4000}
@@ -164,7 +169,11 @@ def test_total_bytes_are_used_and_never_exceeded(tmp_path, settings):
     assert network.n_bytes <= 4000
     if settings.get("cluster_by") != "error":
         assert network.n_bytes > 3000, "the next larger widths would be too many"
-    assert run(tmp_path, **settings)["bytes"] <= 4000
+
+
+def test_labels_that_change_in_training_stay_within_total_bytes(tmp_path):
+    settings = dict(clusters=4, cluster_use="network", cluster_by="error", cluster_cell=1, total_bytes=4000)
+    assert run(tmp_path, scheme="siren", omega_0=3, **settings)["bytes"] <= 4000
 
 
 def test_cells_move_to_the_network_with_the_smaller_error(tmp_path):
@@ -270,9 +279,19 @@ def test_pictures_are_written_when_asked_for(tmp_path):
     assert sum(bands["bands"]) == pytest.approx(bands["mse"])
 
 
+def resize_linear(image):
+    """PyTorch's linear interpolation to twice the size, with the border's values outside."""
+    planes = torch.nn.functional.interpolate(image.permute(2, 0, 1)[None], scale_factor=2, mode="bilinear")
+    return planes[0].permute(1, 2, 0)
+
+
 def test_between_the_pixels_the_image_at_twice_the_size_is_the_reference(tmp_path):
-    row = run(tmp_path)
-    assert row["psnr_off_grid"] > 0 and row["psnr_bilinear"] > 0
+    fit = fitted(tmp_path)
+    finer = image_of(complete(size=32))
+    smooth = resize_linear(fit.image)
+    assert fit.row["psnr_off_grid"] == pytest.approx(psnr(fit.learn.render(size=32), finer))
+    assert fit.row["psnr_off_grid_gain"] == pytest.approx(fit.row["psnr_off_grid"] - psnr(smooth, finer), abs=1e-3)
+    assert fit.row["psnr_bilinear"] == pytest.approx(psnr(fit.learn.render(size=32), smooth), abs=1e-3)
     assert run(tmp_path, image="text", size=100, epochs=1)["psnr_off_grid"] is None, "it has 172 rows, not 200"
     assert run(tmp_path, coords="raster")["psnr_bilinear"] is None
 
@@ -286,10 +305,10 @@ REFUSED = {
     "lr": (dict(lr=-1), "`lr` must be a number above 0"),
     "scheme": (dict(scheme=39), "1 to 38"),
     "scheme type": (dict(scheme=[1]), "`scheme` must be"),
-    "final": (dict(final="relu"), "`final` must be 'linear'"),
+    "final": (dict(final="relu"), "`final` must be one of linear, activated"),
     "relu": (dict(activation="relu", omega_0=30), "`omega_0` is for sine networks"),
     "no biases": (dict(scheme=20, first_bias=0.1), "has no biases"),
-    "sine without biases": (dict(scheme=20, final="sine"), "needs `final: linear`"),
+    "sine without biases": (dict(scheme=20, final="activated"), "needs `final: linear`"),
     "coords": (dict(coords="polar"), "`coords` must be one of"),
     "dims": (dict(dims=[3, 16, 3]), "`dims` must go from 2 coordinates"),
     "hidden": (dict(hidden=[]), "at least one width"),

@@ -1,5 +1,6 @@
 """The network of a study's fit: widths, initialisation, clusters and the mean colour, as plain settings say."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,7 @@ class Network:
     model: nn.Module
     clusters: ClusterNetworks | FeatureInput | None
     k: int
+    weight_bits: int  # that a weight counts for
 
     @property
     def n_parameters(self) -> int:
@@ -58,9 +60,9 @@ class Network:
 
     @property
     def n_bytes(self) -> int:
-        """float32 weights, the packed label map, and the mean colour if there is one."""
+        """The weights at `weight_bits`, the packed label map, and the mean colour, if there is one, in float32."""
         offset = FLOAT_BYTES * len(self.model.offset) if isinstance(self.model, OffsetOutput) else 0
-        return FLOAT_BYTES * self.n_parameters + self.label_bytes + offset
+        return math.ceil(self.weight_bits * self.n_parameters / 8) + self.label_bytes + offset
 
 
 def scheme_of(
@@ -97,7 +99,7 @@ def network_of(
         model = _clustered(settings, dims, image - offset, labels)
     clusters = None if k == 1 else model
     model = OffsetOutput(model, offset) if settings["mean_color"] else model
-    return Network(model.to(dls.device), clusters, k)
+    return Network(model.to(dls.device), clusters, k, settings["weight_bits"])
 
 
 def _labels(settings: Mapping, image: Tensor) -> Tensor:
@@ -106,11 +108,12 @@ def _labels(settings: Mapping, image: Tensor) -> Tensor:
 
 def _drawn(settings: Mapping, dims: list[int], values: Tensor, n_samples: int | None) -> nn.Module:
     """One network of the widths `dims` for the colours `values`."""
+    final = settings["activation"] if settings["final"] == "activated" else "linear"
     if settings["activation"] != "sine":
-        return dense_model(dims, settings["activation"], settings["final"])
+        return dense_model(dims, settings["activation"], final)
     scheme = scheme_of(settings)
     omegas = {name: settings[name] for name in ("omega_0", "hidden_omega_0") if settings[name] is not None}
-    model = siren_model(dims, **omegas, bias=scheme.first_bias is not None, final=settings["final"])
+    model = siren_model(dims, **omegas, bias=scheme.first_bias is not None, final=final)
     return init_for_signal_(model, scheme, values.cpu(), n_samples)
 
 
@@ -162,7 +165,8 @@ def _dims(settings: Mapping, data: PixelDataset, labels: Tensor | None, offset_b
         return scale_widths(dims, settings["mult"])
     label_bytes = _label_bytes(settings, labels)
     free = settings["total_bytes"] - label_bytes - offset_bytes
-    fits = [d for d in _scaled(dims) if FLOAT_BYTES * _n_weights(d) * (k if use == "network" else 1) <= free]
+    bits = settings["weight_bits"] * (k if use == "network" else 1)
+    fits = [d for d in _scaled(dims) if bits * _n_weights(d) <= 8 * free]
     if not fits:
         raise ValueError(
             f"`total_bytes`: {settings['total_bytes']} are too few for widths in the proportions of {hidden} and "

@@ -74,17 +74,19 @@ def work_to_levels(
 def quality_of(prediction: Tensor, image: Tensor) -> dict[str, float | bool | None]:
     """Return the quality of a prediction (h, w, c), clamped to [0, 1]; None where it is not a number.
 
-    `low_error` and `high_error` add up to `mse`: squared errors below and above a quarter of the Nyquist frequency.
+    `low_error` and `high_error` add up to `mse`: squared errors below and above a quarter of the Nyquist frequency;
+    `high_share` is the second's part of it.
     `diverged`: there are no numbers, because the loss became infinite or NaN.
     """
     if not bool(prediction.isfinite().all()):
-        names = ("psnr", "mse", "ssim", "low_error", "high_error")
+        names = ("psnr", "mse", "ssim", "low_error", "high_error", "high_share")
         return {**dict.fromkeys(names), "diverged": True}
     clamped = prediction.clamp(0, 1)
     bands, error = frequency_error(clamped, image, BANDS), mse(clamped, image)
     return {
         **dict(psnr=psnr_from_mse(error), mse=error, ssim=ssim(clamped, image)),
         **dict(low_error=float(bands[:LOW_BANDS].sum()), high_error=float(bands[LOW_BANDS:].sum())),
+        "high_share": float(bands[LOW_BANDS:].sum() / bands.sum()) if error else None,
         "diverged": False,
     }
 
@@ -110,18 +112,20 @@ def off_grid_quality(
 
     `psnr_off_grid` is against the image itself at that size, which has detail that training has not seen (grid
     "centers" only, where a resized image has its pixels);
-    `psnr_bilinear` against a linear interpolation of the pixels, for a fit that should add nothing of its own. None for
-    coordinates along a line.
+    `psnr_off_grid_gain` is by how much that is better than a linear interpolation of the pixels; `psnr_bilinear` is
+    against this interpolation itself, for a fit that should add nothing of its own. None for coordinates along a line.
     """
+    names = ("psnr_off_grid", "psnr_off_grid_gain", "psnr_bilinear")
     if train.grid is None:
-        return {"psnr_off_grid": None, "psnr_bilinear": None}
+        return dict.fromkeys(names)
     size = tuple(2 * n for n in image.shape[:2])
     between = render(model, size, grid=train.grid)
     smooth = sample_linear(image, grid_coords(size, train.grid), train.grid).view(*size, -1)
-    return {
-        "psnr_off_grid": None if finer is None or train.grid != "centers" else _number(psnr(between, finer)),
-        "psnr_bilinear": _number(psnr(between, smooth.clamp(0, 1))),
-    }
+    smooth, found = smooth.clamp(0, 1), {}
+    if finer is not None and train.grid == "centers":
+        own = psnr(between, finer)
+        found = {"psnr_off_grid": _number(own), "psnr_off_grid_gain": _number(own - psnr(smooth, finer))}
+    return {**dict.fromkeys(names), **found, "psnr_bilinear": _number(psnr(between, smooth))}
 
 
 def work_of(
@@ -134,7 +138,10 @@ def work_of(
     total = flops_per_sample * samples
     return {
         **dict(total_steps=steps, samples_seen=samples, train_seconds=seconds),
-        "samples_per_second": samples / seconds if seconds else None,
+        **dict(
+            samples_per_second=samples / seconds if seconds else None,
+            seconds_per_step=seconds / steps if steps else None,
+        ),
         **dict(flops_per_sample=flops_per_sample, flops_per_step=total / steps if steps else None, total_flops=total),
     }
 

@@ -62,8 +62,9 @@ DEFAULTS = {
     "dims": None,  # all widths in place of `hidden`, such as [2, 256, 128, 64, 32, 3]
     "mult": 1,  # times as many units in every hidden layer
     "total_bytes": None,  # widths in proportion to `hidden`, the largest with at most so many bytes; see `bytes`
-    "final": "linear",  # the last layer; or the name of the activation, to have it there too
-    "scheme": "fast",  # of a sine network: a number from 1 to 38 or a name, see `SCHEMES`
+    "weight_bits": 32,  # that a weight counts for in `bytes`; training is in float32
+    "final": "linear",  # the last layer; or "activated", like the others
+    "scheme": "fast",  # of a sine network: a number from 1 to 38 or a name, see `SCHEMES`; others have their own
     "omega_0": None,  # None: the scheme's own, or 30
     "hidden_omega_0": None,  # of the layers after the first; None: as for the first, or the scheme's
     "first_bias": None,  # bound of a uniform law, before omega_0, or one of BIASES; None: the scheme's own
@@ -91,11 +92,19 @@ CHOICES = {
         color=("rgb", "gray"), coords=(*GRIDS, *WALKS), order=ORDERS, coreset_by=("random", "stratified", "nearest")
     ),
     **dict(cluster_by=("color", "error"), cluster_use=("feature", "scalar", "network")),
-    **dict(cluster_coords=("image", "cluster"), activation=ACTIVATIONS, optimizer=OPTIMIZER_NAMES, schedule=SCHEDULES),
+    **dict(
+        cluster_coords=("image", "cluster"),
+        activation=ACTIVATIONS,
+        final=("linear", "activated"),
+        optimizer=OPTIMIZER_NAMES,
+        schedule=SCHEDULES,
+    ),
     **dict(level_unit=LEVEL_UNITS, off_grid=(False, True), mean_color=(False, True), pictures=(False, True)),
 }
 MINIMA = {
-    **dict(size=7, repeat=1, coreset_clusters=1, clusters=1, cluster_cell=1, reassignments=1, total_bytes=1),
+    **dict(
+        size=7, repeat=1, coreset_clusters=1, clusters=1, cluster_cell=1, reassignments=1, total_bytes=1, weight_bits=1
+    ),
     **dict(epochs=1, steps=1, seed=0, evaluations=2),
 }
 STACK_VARYING = (  # in which the networks of one stack may differ
@@ -188,10 +197,8 @@ def _check_widths(settings: Mapping) -> None:
 
 
 def _check_scheme(settings: Mapping) -> None:
-    activation, final = settings["activation"], settings["final"]
-    if final not in ("linear", activation):
-        raise ValueError(f"`final` must be 'linear' or, as `activation`, {activation!r}, got {final!r}")
-    own = ("scheme", "omega_0", "hidden_omega_0", "first_bias", "hidden_bias", "gain")
+    activation = settings["activation"]
+    own = ("omega_0", "hidden_omega_0", "first_bias", "hidden_bias", "gain")
     if activation != "sine":
         changed = [name for name in own if settings[name] != DEFAULTS[name]]
         if changed:
@@ -207,7 +214,7 @@ def _check_scheme(settings: Mapping) -> None:
             _check_number(name, value, zero=True)
         if value is not None and getattr(scheme, name) is None:
             raise ValueError(f"`{name}`: scheme {settings['scheme']} has no biases")
-    if scheme.first_bias is None and final != "linear":
+    if scheme.first_bias is None and settings["final"] != "linear":
         raise ValueError(f"scheme {settings['scheme']} has no biases in its sine layers, so it needs `final: linear`")
 
 

@@ -111,6 +111,7 @@ def test_a_measure_over_several_decades_has_a_logarithmic_axis():
 def test_rows_can_be_chosen_and_all_of_a_studys_figures_are_drawn_at_once():
     table = results({1: [30] * 3, 2: [31] * 3})
     assert lines(draw(POINTS | {"where": {"scheme": 2}}, table)) == ["2"]
+    assert lines(draw(POINTS | {"where": {"scheme": [1, 2, 3], "seed": 0}}, table)) == ["1", "2"]
     runs = histories({(1, 0, 0.1): [20, 30]})
     assert len(study_figures([POINTS, CURVES], table, runs)) == 2 and len(study_figures([POINTS, CURVES], table)) == 1
     assert not plt.get_fignums(), "a figure of pyplot's would be shown, or kept in memory"

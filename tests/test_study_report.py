@@ -54,7 +54,7 @@ def test_what_is_kept_gives_the_verdicts_of_the_whole_results(folder, tmp_path):
 def test_the_picture_is_small_and_named_as_the_study(folder, tmp_path):
     keep_study(folder, tmp_path / "kept", tmp_path / "pictures")
     (path,) = (tmp_path / "pictures").iterdir()
-    assert path.name == "width.png" and path.stat().st_size < 40_000
+    assert path.name == "width-1.png" and path.stat().st_size < 40_000
     with Image.open(path) as image:
         assert min(image.size) > 200
 
@@ -81,7 +81,7 @@ def test_the_command_keeps_and_writes_the_page(folder, tmp_path, capsys):
     assert main([str(tmp_path / "docs/studies.md"), "--keep", str(folder)]) == 0
     assert (tmp_path / "benchmarks/results/studies/width.json").is_file()
     text = (tmp_path / "docs/studies.md").read_text()
-    assert "![Width scaling](studies/width.png)" in text and (tmp_path / "docs/studies/width.png").is_file()
+    assert "![Width scaling](studies/width-1.png)" in text and (tmp_path / "docs/studies/width-1.png").is_file()
     assert main([str(tmp_path / "docs/studies.md")]) == 0 and (tmp_path / "docs/studies.md").read_text() == text
 
 
@@ -112,8 +112,8 @@ def test_kept_numbers_have_six_digits_and_what_is_missing_stays_missing(folder, 
 
 def test_the_page_in_docs_is_what_the_command_writes():
     text = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
-    there = [path.stem for path in (ROOT / "docs/studies").glob("*.png")]
-    assert text == page(read_all(ROOT / "benchmarks/results/studies"), there=there), (
+    pictures = [f"studies/{path.name}" for path in sorted((ROOT / "docs/studies").glob("*.png"))]
+    assert text == page(read_all(ROOT / "benchmarks/results/studies"), pictures), (
         "run `python -m siren_fastai.study.report docs/studies.md`"
     )
 

@@ -13,7 +13,7 @@ from siren_fastai.study.drawing import draw_curves, draw_ranges, label, lines_of
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.figure_specs import FigureSpec, read_figure
 from siren_fastai.study.retuning import best_values, take_best
-from siren_fastai.study.table import better_of, check_columns, column, in_order, where
+from siren_fastai.study.table import better_of, cell, check_columns, column, in_order, where
 
 __all__ = ["draw", "study_figures"]
 
@@ -46,7 +46,7 @@ def draw(
     spec = read_figure(spec)
     named = [spec.y, spec.x, spec.group, spec.panel, spec.retuned]
     check_columns(table, [name for name in named if name is not None])
-    rows = _tuned(spec, where(table, spec.where))
+    rows = _tuned(spec, _chosen(table, spec.where))
     if rows.empty:
         raise ValueError(f"no rows to draw {spec.y} of; are the experiments finished?")
     panels = in_order(column(rows, spec.panel)) if spec.panel else [None]
@@ -66,6 +66,14 @@ def draw(
     if spec.title:
         figure.suptitle(spec.title, fontsize=11)
     return figure
+
+
+def _chosen(table: pd.DataFrame, match: Mapping[str, Plain]) -> pd.DataFrame:
+    """The rows with one of the values asked for in each column; a list may be the value itself."""
+    for name, value in match.items():
+        values = {cell(value), *map(cell, value if isinstance(value, list) else ())}
+        table = table[[found in values for found in column(table, name)]]
+    return table
 
 
 def _tuned(spec: FigureSpec, rows: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ def too_few(pairs: Pairs) -> list[str]:
         seeds = len({pairs.seeds[place] for place in places})
         if seeds < MIN_SEEDS:
             where = f" of {_name(pairs, group)}" if group else ""
-            return [f"{seeds} seed{'s' * (seeds != 1)}{where}, and {MIN_SEEDS} are needed"]
+            return [f"{_counted(seeds, 'seed')}{where}, and {MIN_SEEDS} are needed"]
     return []
 
 
@@ -99,7 +99,11 @@ def in_words(claim: Claim, numbers: Mapping) -> str:
     if not numbers["pairs"]:
         return f"{claim.measure}: nothing to compare."
     sides = f"{claim.measure} {told(numbers['first'])} against {told(numbers['than'])}"
-    seeds = f"{numbers['pairs']} pairs, {numbers['seeds']} seeds"
+    seeds = f"{_counted(numbers['pairs'], 'pair')}, {_counted(numbers['seeds'], 'seed')}"
     if numbers["effect"]["median"] is None:
         return f"{sides}; {seeds}."
     return f"{sides}; {numbers['kind']} {told(numbers['effect'])} in {seeds}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from siren_fastai.figures import figure_pixels
-from siren_fastai.files import replacing, write_json
+from siren_fastai.files import replacing, strict_json
 from siren_fastai.study.claims import read_claim
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.figures import read_figure, study_figures
@@ -24,6 +24,7 @@ __all__ = ["KeptStudy", "keep_study", "read_kept"]
 DESCRIPTION = "study.json"  # `run_study` writes it to the folder of the results
 ALWAYS = ("psnr", "best_psnr", "train_seconds", "diverged")  # kept where a study has them
 DIGITS = 6  # significant, of the numbers kept
+MAX_PICTURES = 2  # of a study
 COLORS = 64  # of a picture's palette, which makes it a third as large
 
 
@@ -44,7 +45,9 @@ class KeptStudy:
 def keep_study(
     folder: str | Path,  # of the study, as `run_study` wrote it
     results: str | Path,  # the folder for NAME.json
-    pictures: str | Path | None = None,  # the folder for NAME.png, the study's first figure; None: no picture
+    pictures: str
+    | Path
+    | None = None,  # the folder for NAME-1.png and NAME-2.png, its first figures; None: no pictures
 ) -> Path:
     """Write what is worth keeping of a study, and return the path of its JSON file; older files are replaced.
 
@@ -59,12 +62,12 @@ def keep_study(
         **dict(date=str(date.today()), processor=_processor(), torch=version("torch")),
         "experiments": len(table),
     }
-    kept = KeptStudy(study, about, pd.DataFrame(columns))
-    if pictures is not None and study["figures"]:
-        (figure,) = study_figures(study["figures"][:1], table, read_histories(folder, table))
-        _save(figure, Path(pictures, f"{kept.name}.png"))
-    content = {"study": study, "about": about, "axes": table.attrs["axes"], "columns": columns}
-    return write_json(content, Path(results, f"{kept.name}.json"))
+    kept = KeptStudy(study, about, table)
+    if pictures is not None:
+        figures = study_figures(study["figures"][:MAX_PICTURES], table, read_histories(folder, table))
+        for i, figure in enumerate(figures, 1):
+            _save(figure, Path(pictures, f"{kept.name}-{i}.png"))
+    return _write(kept, columns, Path(results, f"{kept.name}.json"))
 
 
 def read_kept(
@@ -78,6 +81,20 @@ def read_kept(
         return KeptStudy(dict(content["study"]), dict(content["about"]), table.infer_objects())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not the results of a study ({error!r:.200})") from None
+
+
+def _write(kept: KeptStudy, columns: Mapping[str, list], path: Path) -> Path:
+    """Write strict JSON with a line for each column."""
+    lines = [f' "{name}": {_line(value)}' for name, value in (("study", kept.study), ("about", kept.about))]
+    parts = [f"  {_line(name)}: {_line(values)}" for name, values in columns.items()]
+    lines += [f' "axes": {_line(kept.table.attrs["axes"])}', ' "columns": {\n' + ",\n".join(parts) + "\n }"]
+    with replacing(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    return path
+
+
+def _line(value: Plain) -> str:
+    return json.dumps(json.loads(strict_json(value)), ensure_ascii=False)
 
 
 def _description(folder: Path) -> dict[str, Plain]:

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,8 +47,7 @@ def read_all(
 
 def page(
     studies: Sequence[KeptStudy],
-    pictures: str = "studies",  # the folder of NAME.png, as the page links to it
-    there: Sequence[str] = (),  # the names of the pictures that there are
+    pictures: Sequence[str] = (),  # the paths of NAME-1.png and so on, as the page links to them
 ) -> str:
     """Return the page as Markdown; every verdict is computed from the studies' tables."""
     judged = [
@@ -61,11 +61,11 @@ def page(
             cells = f"[{study.name}](#{study.name})", claim.says, in_words(claim, found.numbers), f"**{found.word}**"
             lines.append("| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in cells) + " |")
     for study, claims in judged:
-        lines += ["", *_section(study, [found for _, found in claims], pictures if study.name in there else None)]
+        lines += ["", *_section(study, [found for _, found in claims], pictures)]
     return "\n".join(lines) + "\n"
 
 
-def _section(study: KeptStudy, verdicts: Sequence[Verdict], pictures: str | None) -> list[str]:
+def _section(study: KeptStudy, verdicts: Sequence[Verdict], pictures: Sequence[str]) -> list[str]:
     told = study.study
     protocol = "full" if told["full"] else "reduced"
     lines = [f"## {study.name}", "", f"{told['title']}. Source: {told['source']}.", ""]
@@ -73,8 +73,9 @@ def _section(study: KeptStudy, verdicts: Sequence[Verdict], pictures: str | None
     lines += [", ".join(f"{name} {value}" for name, value in study.about.items()) + ".", ""]
     for claim, found in zip(told["claims"], verdicts, strict=True):
         lines.append(f"- *{' '.join(claim['says'].split())}* {found.sentence}")
-    if pictures:
-        lines += ["", f"![{told['title']}]({pictures}/{study.name}.png)"]
+    own = re.compile(rf"(.*/)?{re.escape(study.name)}-\d+\.png")
+    for path in filter(own.fullmatch, pictures):
+        lines += ["", f"![{told['title']}]({path})"]
     return [*lines, *_table(study)]
 
 
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pictures = chosen.page.parent / chosen.page.stem
     for folder in chosen.keep:
         print(keep_study(folder, results, pictures))
-    text = page(read_all(results), chosen.page.stem, [path.stem for path in pictures.glob("*.png")])
+    text = page(read_all(results), [f"{pictures.name}/{path.name}" for path in sorted(pictures.glob("*.png"))])
     with replacing(chosen.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(chosen.page)

@@ -83,12 +83,13 @@ def _retuned(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequen
     tuned = _judged(claim, make_pairs(claim, *sides, pair))
     values = in_order([*column(first, axis), *column(than, axis)])
     fixed = {value: _judged(claim, _at(claim, first, than, pair, value)) for value in values}
+    edges = (values[0], values[-1]) if len(values) > 2 else ()
     suits = in_order(value for picked in best for value in picked.values())
     numbers = {
         **tuned.numbers,
         "retuned": axis,
         "best": {name: in_order(picked.values()) for name, picked in zip(("first", "than"), best, strict=True)},
-        "at_edge": sum(value in (values[0], values[-1]) for picked in best for value in picked.values()),
+        "at_edge": sum(value in edges for picked in best for value in picked.values()),
         "tuned_groups": sum(map(len, best)),
         "fixed": [
             {axis: value, "word": one.word, "effect": one.numbers["effect"], "suits": value in suits}

@@ -1,0 +1,67 @@
+"""The built-in studies: each can be run, and its claims and figures fit the results that it will have."""
+
+import pandas as pd
+import pytest
+
+from siren_fastai.study.claims import read_claim
+from siren_fastai.study.figures import draw, read_figure
+from siren_fastai.study.fitting.scores import HISTORY_COLUMNS
+from siren_fastai.study.registry import experiment_named
+from siren_fastai.study.study import load_study, study_names
+from siren_fastai.study.verdicts import verdict
+
+MAX_EXPERIMENTS = 1100  # of a reduced study, which a laptop runs in minutes
+FIT = ("init-schemes", "bias-sweet-spot", "freezing", "omega", "usability", "weight-decay")
+
+
+@pytest.fixture(params=study_names())
+def study(request):
+    return load_study(request.param)
+
+
+def measured(study) -> pd.DataFrame:
+    """A table as of a finished study, whose measures are made up and differ from row to row."""
+    names = [claim["measure"] for claim in study.claims] + [one["y"] for one in study.figures]
+    done = [item for item in study.combinations if item.refused is None]
+    rows = [
+        {**item.settings, **item.axes, "number": item.number, "slug": item.slug, **dict.fromkeys(names, 1.0 + i % 7)}
+        for i, item in enumerate(done)
+    ]
+    table = pd.DataFrame(rows)
+    table.attrs["axes"] = list(done[0].axes)
+    return table
+
+
+def test_a_study_says_what_it_is_and_both_protocols(study):
+    assert study.title and study.source and set(study.protocol) == {"reduced", "full"}
+    assert study.claims and study.figures and len(study.combinations) <= MAX_EXPERIMENTS
+
+
+def test_the_full_protocol_can_be_run_too(study):
+    full = load_study(study.name, full=True)
+    assert full.full and any(item.refused is None for item in full.combinations)
+
+
+def test_every_claim_has_three_seeds_for_each_pair(study):
+    table = measured(study)
+    for claim in map(read_claim, study.claims):
+        numbers = verdict(claim, table).numbers
+        assert numbers["pairs"] > 0 and numbers["enough"], f"{claim.says!r} could never be reproduced"
+
+
+def test_every_figure_can_be_drawn(study):
+    table = measured(study)
+    points = [table.assign(**{name: step for name in HISTORY_COLUMNS if name != "lr"}) for step in (1.0, 2.0)]
+    for spec in map(read_figure, study.figures):
+        assert draw(spec, pd.concat(points) if spec.kind == "curves" else table).axes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIT)
+def test_measures_are_columns_that_the_experiment_returns(name, tmp_path):
+    study = load_study(name)
+    experiment = experiment_named(study.experiment)
+    settings = {**study.combinations[0].settings, "size": 8, "hidden": [4, 4], "steps": 2, "pictures": False}
+    row = experiment.run(experiment.complete(settings), tmp_path)
+    assert {claim["measure"] for claim in study.claims} <= row.keys()
+    assert {figure["y"] for figure in study.figures if figure["kind"] != "curves"} <= row.keys()

@@ -22,11 +22,11 @@ def fast_model(
 ) -> nn.Module:
     """The default network for `dls`: a SIREN drawn by the "fast" scheme for the signal, see `init_for_signal_`.
 
-    Its output starts at the signal's mean. In one dimension, its first frequencies follow the number of samples.
+    Its output starts at the signal's mean, and its first frequencies follow the number of samples along an axis.
     """
     data = dls.train_ds
     model = siren_model([data.coords.shape[1], *hidden, data.n_channels])
-    return init_for_signal_(model, "fast", data.values, data.line_samples)
+    return init_for_signal_(model, "fast", data.values, data.axis_samples)
 
 
 def model_for(

@@ -12,6 +12,7 @@ from siren_fastai.schemes import Rule, Scheme, get_scheme
 
 __all__ = ["apply_init_", "center_output_", "init_for_signal_", "output_layer"]
 
+LINE_FREQUENCIES = 90  # rad per unit, at least: up to where the first frequencies reach in one dimension
 NYQUIST_SHARE = 0.1  # 33 and 52 dB for chirps up to 4 kHz and 440 Hz at 16 kHz; 0.2 gives 36 and 45
 
 
@@ -77,22 +78,23 @@ def output_layer(
 def _draw_linear_(
     linear: nn.Linear, weight: Rule, bias: Rule | None, omega_0: float, generator: torch.Generator | None
 ) -> None:
-    _draw_(linear.weight, weight.law, weight.size(linear.in_features, omega_0), generator)
+    _draw_(linear.weight, weight, weight.size(linear.in_features, omega_0), generator)
     if linear.bias is not None and bias is not None:
-        _draw_(linear.bias, bias.law, bias.size(linear.in_features, omega_0), generator)
+        _draw_(linear.bias, bias, bias.size(linear.in_features, omega_0), generator)
 
 
-def _draw_(tensor: Tensor, law: str, size: float, generator: torch.Generator | None) -> None:
+def _draw_(tensor: Tensor, rule: Rule, size: float, generator: torch.Generator | None) -> None:
     device = tensor.device if generator is None else generator.device
     dtype = torch.promote_types(tensor.dtype, torch.float32)  # half precision is drawn in float32, then rounded
-    if law == "linspace":
+    if rule.law == "linspace":
         values = torch.linspace(-size, size, len(tensor), dtype=dtype, device=device)
         values = values.view(-1, *[1] * (tensor.dim() - 1))
-    elif law == "ball":
+    elif rule.law in ("ball", "power"):
         values = torch.empty(tensor.shape, dtype=dtype, device=device).normal_(generator=generator)
-        radius = torch.empty(len(tensor), 1, dtype=dtype, device=device).uniform_(generator=generator)
-        values *= size * radius ** (1 / tensor.shape[1]) / values.norm(dim=1, keepdim=True)
-    elif law == "normal":
+        length = torch.empty(len(tensor), 1, dtype=dtype, device=device).uniform_(generator=generator)
+        length **= 1 / tensor.shape[1] if rule.law == "ball" else rule.exponent
+        values *= size * length / values.norm(dim=1, keepdim=True)
+    elif rule.law == "normal":
         values = torch.empty(tensor.shape, dtype=dtype, device=device).normal_(0, size, generator=generator)
     else:
         values = torch.empty(tensor.shape, dtype=dtype, device=device).uniform_(-size, size, generator=generator)
@@ -103,22 +105,33 @@ def init_for_signal_(
     model: nn.Module,  # changed in place
     scheme: int | str | Scheme,  # as for `apply_init_`
     values: Tensor,  # (..., c) the signal that it will learn
-    n_samples: int | None = None,  # of the whole signal if it has one dimension, else None
+    n_samples: float | None = None,  # of the whole signal along an axis: the geometric mean; None doesn't follow it
 ) -> nn.Module:  # `model`
     """`apply_init_`, and for a scheme that says `for_signal`, such as "fast", what follows from the signal.
 
-    The output layer, if there is one, starts at the mean of `values`. In one dimension, the first layer's frequencies
-    reach a tenth of the Nyquist frequency of `n_samples` on [-1, 1] if that is above the scheme's own: 90 rad per unit
-    suit the few hundred samples along an image's side, and two seconds of sound have tens of thousands.
+    The output layer, if there is one, starts at the mean of `values`. The first layer's frequencies follow `n_samples`:
+    - of an image or a volume: they are proportional to it, if the scheme says which number its own suit
+      (`first_samples`), since the same detail, in pixels, has higher frequencies in coordinates on [-1, 1];
+    - in one dimension: uniform up to a tenth of the Nyquist frequency, or to 90 rad per unit if that is more.
+
     Raises: as `apply_init_` and `center_output_`.
     """
     scheme = get_scheme(scheme)
     if not scheme.for_signal:
         return apply_init_(model, scheme)
-    nyquist = math.pi * (n_samples or 0) / 2  # rad per unit
-    size = max(scheme.first.scale, NYQUIST_SHARE * nyquist)
-    apply_init_(model, replace(scheme, first=replace(scheme.first, scale=size)))
+    if n_samples is not None:
+        scheme = replace(scheme, first=_first_rule(model, scheme, n_samples))
+    apply_init_(model, scheme)
     return model if output_layer(model) is None else center_output_(model, values)
+
+
+def _first_rule(model: nn.Module, scheme: Scheme, n_samples: float) -> Rule:
+    """The first layer's rule for a signal of `n_samples` along an axis."""
+    layers = sine_layers(model)
+    if layers and layers[0].linear.in_features == 1:
+        nyquist = math.pi * n_samples / 2  # rad per unit
+        return Rule("ball", max(LINE_FREQUENCIES, NYQUIST_SHARE * nyquist), per_omega=1)
+    return scheme.first if scheme.first_samples is None else scheme.first * (n_samples / scheme.first_samples)
 
 
 @torch.no_grad()

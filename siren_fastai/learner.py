@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from siren_fastai.default_model import check_widths, model_for
 from siren_fastai.figures import show_pictures
 from siren_fastai.metrics import default_metrics
-from siren_fastai.optimizers import adam, twice_valley
+from siren_fastai.optimizers import fast_adam, twice_valley
 from siren_fastai.render import render
 
 __all__ = ["PixelLearner", "siren_learner"]
@@ -174,7 +174,7 @@ def siren_learner(
     dls: DataLoaders,  # of one signal, such as `PixelDataLoaders.from_image(...)`
     model: nn.Module | Sequence[int] | None = None,  # or the widths of `fast_model`, as [2, 64, 3]; None is its own
     metrics=None,  # None is the `PSNR` in the data's `value_range`, or the loss only if that isn't known
-    opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
+    opt_func=fast_adam,  # one of `siren_fastai.optimizers`, or any of fastai's
     lr: float = 5e-4,  # the default of `fit_fast` and `fit_one_cycle`
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay; fastai's default of its optimisers doesn't suit a SIREN

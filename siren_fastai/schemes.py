@@ -23,7 +23,7 @@ __all__ = [
     "get_scheme",
 ]
 
-LAWS = ("uniform", "normal", "linspace", "ball")
+LAWS = ("uniform", "normal", "linspace", "ball", "power")
 STUDY_GAIN = 1 / 0.57792791  # the study's constant: 1 / np.linspace(-1, 1, 1000).std()
 UNIT_GAIN = math.sqrt(3)  # exact for coordinates uniform on [-1, 1], whose standard deviation is 1 / sqrt(3)
 
@@ -33,21 +33,26 @@ class Rule:
     """A law of size `scale / (n**per_n * omega_0**per_omega)`, with n the layer's number of inputs.
 
     "uniform" is on [-size, size]; "normal" has the standard deviation size; "linspace" goes from -size to size over the
-    layer's outputs, without chance; "ball" draws a layer's rows uniformly from the ball of radius size, so that no
-    direction is favoured. `omega_0` is the layer's own; for a linear output, that of the sine layer before it.
-    Raises: ValueError for an unknown law, or a scale that is negative or not finite.
+    layer's outputs, without chance. Two laws draw a layer's rows, with no direction favoured: "ball" uniformly from the
+    ball of radius size, and "power" with lengths of `size * u**exponent`, u uniform on [0, 1]: an exponent above 1 / n
+    has more short rows than the ball, as photos have more low frequencies. `omega_0` is the layer's own; for a linear
+    output, that of the sine layer before it.
+    Raises: ValueError for an unknown law, or a scale or an exponent that is negative or not finite.
     """
 
-    law: str  # "uniform", "normal", "linspace" or "ball"
+    law: str  # "uniform", "normal", "linspace", "ball" or "power"
     scale: float  # 0 or more
     per_n: float = 0.0  # power of the number of inputs in the denominator
     per_omega: float = 0.0  # power of omega_0 in the denominator
+    exponent: float = 2.0  # of "power" alone
 
     def __post_init__(self):
         if self.law not in LAWS:
             raise ValueError(f"`law` must be one of {LAWS}, got {self.law!r}")
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise ValueError(f"`scale` must be finite and 0 or more, got {self.scale!r}")
+        for name in ("scale", "exponent"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` must be finite and 0 or more, got {value!r}")
 
     def size(self, n: int, omega_0: float) -> float:
         """Return the bound or the standard deviation for a layer of `n` inputs."""
@@ -62,6 +67,7 @@ class Rule:
     def __str__(self) -> str:
         powers = [_power("n", self.per_n), _power("ω", self.per_omega)]
         size = "/".join([f"{self.scale:.4g}", *filter(None, powers)])
+        size += f", exponent {self.exponent:g}" if self.law == "power" else ""
         return "0" if self.scale == 0 else f"{self.law}({size})"
 
 
@@ -69,7 +75,7 @@ def _power(name: str, exponent: float) -> str:
     return {0: "", 0.5: f"√{name}", 1: name}.get(exponent, f"{name}^{exponent:g}")
 
 
-U, N, L, B = (partial(Rule, law) for law in LAWS)  # U(scale, power of n below, power of omega below)
+U, N, L, B, P = (partial(Rule, law) for law in LAWS)  # U(scale, power of n below, power of omega below)
 TORCH_DEFAULT = U(1, 0.5)  # what nn.Linear draws for weights and biases alike
 HALF_OMEGA = U(2, 0.5, 1)  # PyTorch's bias over omega_0 / 2: scheme 33 at omega 30, scheme 38 at omega 40
 
@@ -94,9 +100,12 @@ class Scheme:
     output: Rule = TORCH_DEFAULT  # weights of a last linear layer
     output_bias: Rule = TORCH_DEFAULT  # its bias
     for_signal: bool = False  # where the signal is known, some of it follows the signal: see `init_for_signal_`
+    first_samples: float | None = (
+        None  # samples along an axis that `first` suits; with `for_signal` it is scaled to others
+    )
 
     def __post_init__(self):
-        for name in ("gain", "omega_0", "hidden_omega_0"):
+        for name in ("gain", "omega_0", "hidden_omega_0", "first_samples"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be finite and above 0, got {value!r}")
@@ -155,9 +164,12 @@ SCHEMES: dict[int | str, Scheme] = {
     "siren_fastai2": Scheme(HE, HE, HE, HE, 1, 30, "Siren-fastai2", hidden_omega_0=1.0, output=HE, output_bias=HE),
     "normal_matched": adapting(N6 / math.sqrt(3), N1 / math.sqrt(3), remark="1 in normal laws of equal deviation"),
     "weight_scaled": adapting(U(2.5 * 6**0.5, 0.5, 1), U(2.5, 1), output=U6, remark="siren, sine weights times 2.5"),
-    # found by benchmarks/search.py: frequencies up to 90 rad per unit in all directions, all phases, a small output
-    "fast": adapting(U6, B(90, 0, 1), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO, for_signal=True,
-                     remark="the library's default, searched for speed"),
+    # found by benchmarks/search.py: all phases, a small output, and first frequencies in all directions: up to 270 rad
+    # per unit for 256 samples along an axis, the low ones more frequent; "ball" has up to 90, evenly in the disc
+    "fast": adapting(U6, P(270, 0, 1, 1.5), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO,
+                     for_signal=True, first_samples=256, remark="the library's default, searched for speed"),
+    "ball": adapting(U6, B(90, 0, 1), U(PI, 0, 1), U(PI, 0, 1), output=U6 * 0.3, output_bias=ZERO, for_signal=True,
+                     remark="the first version of fast"),
 }
 # fmt: on
 

@@ -13,7 +13,7 @@ from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.clusters import kmeans_labels, label_features
 from siren_fastai.data import PixelDataLoaders
-from siren_fastai.init import apply_init_, center_output_
+from siren_fastai.init import apply_init_, center_output_, init_for_signal_
 from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
@@ -212,7 +212,8 @@ def test_scale_widths_added_to_a_fit_is_refused(tmp_path):
 def test_scale_widths_keeps_the_default_networks_scheme(tmp_path):
     dls = PixelDataLoaders.from_array(picture(), path=tmp_path)
     learn = quiet(siren_learner(dls, cbs=ScaleWidths(0.5)))
-    expected = apply_init_(siren_model([2, 128, 128, 128, 3]), "fast")
+    data = dls.train_ds
+    expected = init_for_signal_(siren_model([2, 128, 128, 128, 3]), "fast", data.values, data.axis_samples)
     for name, value in learn.model.named_parameters():
         if name == "3.bias":
             torch.testing.assert_close(value.detach(), dls.train_ds.values.mean(0))

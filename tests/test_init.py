@@ -198,6 +198,35 @@ def test_a_ball_is_filled_evenly_in_every_direction(d):
     assert rows.mean(0).abs().max() < 0.1 and (rows.T.cov() - torch.eye(d) * 25 / (d + 2)).abs().max() < 0.3
 
 
+@pytest.mark.parametrize("d, exponent", [(1, 2.0), (2, 1.5), (3, 0.5)])
+def test_a_power_law_has_its_lengths_in_every_direction(d, exponent):
+    scheme = Scheme(SCHEMES[1].hidden, Rule("power", 5.0, exponent=exponent))
+    rows = apply_init_(siren_model([d, 20_000, 8, 1]), scheme)[0].linear.weight.detach()
+    uniform, _ = ((rows.norm(dim=1) / 5) ** (1 / exponent)).sort()
+    assert (uniform - torch.linspace(0, 1, 20_000)).abs().max() < 0.02  # Kolmogorov and Smirnov's distance
+    directions = rows / rows.norm(dim=1, keepdim=True)
+    assert directions.mean(0).abs().max() < 0.03 and (directions.T.cov() - torch.eye(d) / d).abs().max() < 0.02
+
+
+def test_a_power_of_one_over_n_is_the_ball():
+    ball, power = (Scheme(SCHEMES[1].hidden, Rule(law, 5.0, exponent=1 / 3)) for law in ("ball", "power"))
+    ours, theirs = (apply_init_(siren_model([3, 64, 1]), s, torch.Generator().manual_seed(0)) for s in (power, ball))
+    torch.testing.assert_close(state(ours), state(theirs))
+
+
+def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_and_those_of_ball_stay():
+    values, longest = torch.rand(9, 3), {}
+    for name in ("fast", "ball"):
+        for n in (None, 256, 64):
+            torch.manual_seed(0)
+            model = init_for_signal_(siren_model([2, 512, 3]), name, values, n)
+            longest[name, n] = model[0].omega_0 * model[0].linear.weight.detach().norm(dim=1).max().item()
+    first = SCHEMES["fast"].first.scale
+    assert longest["fast", None] == longest["fast", 256] == pytest.approx(first, rel=0.02)
+    assert longest["fast", 64] == pytest.approx(longest["fast", 256] / 4)
+    assert longest["ball", None] == longest["ball", 256] == longest["ball", 64] == pytest.approx(90, rel=0.02)
+
+
 def test_a_centred_network_starts_at_the_mean_colour():
     values = torch.rand(7, 5, 3)
     model = siren_model([2, 8, 3])

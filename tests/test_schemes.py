@@ -134,7 +134,7 @@ def test_each_numbered_scheme_follows_the_study(number, wide):
 
 
 def test_the_table_has_the_38_numbers_and_the_names():
-    names = ["siren", "siren_fastai2", "normal_matched", "weight_scaled", "fast"]
+    names = ["siren", "siren_fastai2", "normal_matched", "weight_scaled", "fast", "ball"]
     assert list(SCHEMES) == [*range(1, 39), *names]
     for same in [(23, 24), (23, 26), (17, 25), (33, 34)]:
         first, second = (dataclasses.replace(SCHEMES[k], remark="") for k in same)
@@ -241,12 +241,13 @@ def test_description_has_a_readable_row_for_each_scheme():
     assert rows[15]["first_bias"] == "0" and rows[20]["first_bias"] == "none"
     assert rows[35]["omega_0"] == 10 and rows["siren"]["omega_0"] == "own"
     assert rows["siren_fastai2"]["hidden_omega_0"] == 1
+    assert rows["fast"]["first"] == "power(270/ω, exponent 1.5)" and rows["ball"]["first"] == "ball(90/ω)"
 
 
 def test_description_makes_a_data_frame():
     frame = pd.DataFrame(describe_schemes()).set_index("scheme")
     assert frame.loc[33, "hidden_bias"] == "uniform(0.06667/√n)"
-    assert frame.shape == (43, 10)
+    assert frame.shape == (44, 10)
 
 
 @pytest.mark.parametrize(
@@ -272,8 +273,10 @@ def test_unknown_schemes_are_rejected_with_the_names(scheme, error, words):
         (lambda: Rule("gauss", 1), "`law` must be one of .*got 'gauss'"),
         (lambda: Rule("normal", -1), "`scale` must be finite and 0 or more, got -1"),
         (lambda: Rule("normal", math.nan), "`scale`"),
+        (lambda: Rule("power", 1, exponent=-1), "`exponent` must be finite and 0 or more, got -1"),
         (lambda: dataclasses.replace(SCHEMES[1], gain=0.0), "`gain` must be finite and above 0, got 0.0"),
         (lambda: dataclasses.replace(SCHEMES[1], omega_0=-30), "`omega_0` must be"),
+        (lambda: dataclasses.replace(SCHEMES[1], first_samples=0), "`first_samples` must be"),
         (lambda: dataclasses.replace(SCHEMES[1], hidden_omega_0=math.inf), "`hidden_omega_0` must be"),
     ],
 )

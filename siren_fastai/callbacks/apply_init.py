@@ -38,7 +38,7 @@ class ApplyInit(Callback):
     def _apply(self):
         data = self.dls.train_ds
         if isinstance(data, PixelDataset):
-            init_for_signal_(self.model, self.scheme, data.values, data.line_samples)
+            init_for_signal_(self.model, self.scheme, data.values, data.axis_samples)
         else:
             apply_init_(self.model, self.scheme)
         if self.opt is not None:

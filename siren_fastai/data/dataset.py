@@ -77,9 +77,11 @@ class PixelDataset:
         return self.values.shape[1]
 
     @property
-    def line_samples(self) -> int | None:
-        """The samples of the whole signal if its positions have one coordinate, else None."""
-        return math.prod(self.shape) if self.coords.shape[1] == 1 else None
+    def axis_samples(self) -> float:
+        """The samples of the whole signal along an axis: the geometric mean; all, if positions have one coordinate."""
+        d = self.coords.shape[1]
+        axes = d if d == 1 or len(self.shape) == 1 else len(self.shape)
+        return math.prod(self.shape) ** (1 / axes)
 
     def subset(self, index: Tensor) -> "PixelDataset":
         """The samples at `index`, which are positions in this dataset. Ranges stay those of the whole."""

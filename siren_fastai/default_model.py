@@ -22,7 +22,7 @@ def fast_model(
 ) -> nn.Module:
     """The default network for `dls`: a SIREN drawn by the "fast" scheme for the signal, see `init_for_signal_`.
 
-    Its output starts at the signal's mean, and its first frequencies follow the number of samples along an axis.
+    Its output starts at the signal's mean, and its first frequencies follow the number of samples along each axis.
     """
     data = dls.train_ds
     model = siren_model([data.coords.shape[1], *hidden, data.n_channels])

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -105,13 +106,13 @@ def init_for_signal_(
     model: nn.Module,  # changed in place
     scheme: int | str | Scheme,  # as for `apply_init_`
     values: Tensor,  # (..., c) the signal that it will learn
-    n_samples: float | None = None,  # of the whole signal along an axis: the geometric mean; None doesn't follow it
+    shape: Sequence[float] | None = None,  # samples of the whole signal along each coordinate; None doesn't follow them
 ) -> nn.Module:  # `model`
     """`apply_init_`, and for a scheme that says `for_signal`, such as "fast", what follows from the signal.
 
-    The output layer, if there is one, starts at the mean of `values`. The first layer's frequencies follow `n_samples`:
-    - of an image or a volume: they are proportional to it, if the scheme says which number its own suit
-      (`first_samples`), since the same detail, in pixels, has higher frequencies in coordinates on [-1, 1];
+    The output layer, if there is one, starts at the mean of `values`. The first layer's frequencies follow `shape`:
+    - of an image or a volume: along each axis they are proportional to the samples, if the scheme says which number its
+      own are for (`first_samples`), since detail of some pixels has higher frequencies where more pixels share [-1, 1];
     - in one dimension: uniform up to a tenth of the Nyquist frequency, or to 90 rad per unit if that is more.
 
     Raises: as `apply_init_` and `center_output_`.
@@ -119,19 +120,27 @@ def init_for_signal_(
     scheme = get_scheme(scheme)
     if not scheme.for_signal:
         return apply_init_(model, scheme)
-    if n_samples is not None:
-        scheme = replace(scheme, first=_first_rule(model, scheme, n_samples))
-    apply_init_(model, scheme)
+    if shape is not None and len(shape) == 1:
+        apply_init_(model, replace(scheme, first=_line_rule(shape[0])))
+    else:
+        apply_init_(model, scheme)
+        if shape is not None and scheme.first_samples is not None:
+            _stretch_first_(model, [n / scheme.first_samples for n in shape])
     return model if output_layer(model) is None else center_output_(model, values)
 
 
-def _first_rule(model: nn.Module, scheme: Scheme, n_samples: float) -> Rule:
-    """The first layer's rule for a signal of `n_samples` along an axis."""
-    layers = sine_layers(model)
-    if layers and layers[0].linear.in_features == 1:
-        nyquist = math.pi * n_samples / 2  # rad per unit
-        return Rule("ball", max(LINE_FREQUENCIES, NYQUIST_SHARE * nyquist), per_omega=1)
-    return scheme.first if scheme.first_samples is None else scheme.first * (n_samples / scheme.first_samples)
+def _line_rule(n_samples: float) -> Rule:
+    """The first layer's rule for a signal in one dimension."""
+    nyquist = math.pi * n_samples / 2  # rad per unit
+    return Rule("ball", max(LINE_FREQUENCIES, NYQUIST_SHARE * nyquist), per_omega=1)
+
+
+@torch.no_grad()
+def _stretch_first_(model: nn.Module, factors: Sequence[float]) -> None:
+    """Multiply the first layer's weights of each coordinate; those of further inputs by the geometric mean."""
+    weight = sine_layers(model)[0].linear.weight
+    others = [math.prod(factors) ** (1 / len(factors))] * (weight.shape[1] - len(factors))
+    weight *= weight.new_tensor([*factors, *others])
 
 
 @torch.no_grad()

@@ -214,17 +214,28 @@ def test_a_power_of_one_over_n_is_the_ball():
     torch.testing.assert_close(state(ours), state(theirs))
 
 
-def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_and_those_of_ball_stay():
-    values, longest = torch.rand(9, 3), {}
-    for name in ("fast", "ball"):
-        for n in (None, 256, 64):
-            torch.manual_seed(0)
-            model = init_for_signal_(siren_model([2, 512, 3]), name, values, n)
-            longest[name, n] = model[0].omega_0 * model[0].linear.weight.detach().norm(dim=1).max().item()
-    first = SCHEMES["fast"].first.scale
-    assert longest["fast", None] == longest["fast", 256] == pytest.approx(first, rel=0.02)
-    assert longest["fast", 64] == pytest.approx(longest["fast", 256] / 4)
-    assert longest["ball", None] == longest["ball", 256] == longest["ball", 64] == pytest.approx(90, rel=0.02)
+def first_reach(scheme, dims, shape):
+    """The greatest first frequency along each input, in rad per unit."""
+    torch.manual_seed(0)
+    model = init_for_signal_(siren_model(dims), scheme, torch.rand(9, dims[-1]), shape)
+    return model[0].omega_0 * model[0].linear.weight.detach().abs().amax(0)
+
+
+def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_along_each_axis():
+    own = first_reach("fast", [2, 4096, 3], None)
+    torch.testing.assert_close(own, torch.full((2,), float(SCHEMES["fast"].first.scale)), rtol=0.02, atol=0)
+    torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (256, 256)), own)
+    torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (64, 512)), own * torch.tensor([0.25, 2.0]))
+    own = first_reach("fast", [5, 4096, 3], None)  # two coordinates and three features
+    torch.testing.assert_close(
+        first_reach("fast", [5, 4096, 3], (64, 256)), own * torch.tensor([0.25, 1.0, 0.5, 0.5, 0.5])
+    )
+
+
+def test_the_first_frequencies_of_ball_are_the_same_for_every_image():
+    own = first_reach("ball", [2, 4096, 3], None)
+    torch.testing.assert_close(own, torch.full((2,), 90.0), rtol=0.02, atol=0)
+    torch.testing.assert_close(first_reach("ball", [2, 4096, 3], (64, 512)), own)
 
 
 def test_a_centred_network_starts_at_the_mean_colour():
@@ -245,7 +256,7 @@ def test_a_network_that_cannot_be_centred_says_what_it_lacks(model):
 def test_a_scheme_of_numbers_alone_does_not_follow_the_signal():
     values, model, other = torch.rand(9, 3), siren_model([1, 8, 3]), siren_model([1, 8, 3])
     torch.manual_seed(0)
-    init_for_signal_(model, 33, values, 32000)
+    init_for_signal_(model, 33, values, (32000,))
     torch.manual_seed(0)
     apply_init_(other, 33)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))

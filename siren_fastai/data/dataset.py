@@ -77,11 +77,13 @@ class PixelDataset:
         return self.values.shape[1]
 
     @property
-    def axis_samples(self) -> float:
-        """The samples of the whole signal along an axis: the geometric mean; all, if positions have one coordinate."""
+    def axis_samples(self) -> tuple[float, ...]:
+        """The samples of the whole signal along each coordinate; their geometric mean if positions have other axes."""
         d = self.coords.shape[1]
+        if len(self.shape) == d:
+            return self.shape
         axes = d if d == 1 or len(self.shape) == 1 else len(self.shape)
-        return math.prod(self.shape) ** (1 / axes)
+        return (math.prod(self.shape) ** (1 / axes),) * d
 
     def subset(self, index: Tensor) -> "PixelDataset":
         """The samples at `index`, which are positions in this dataset. Ranges stay those of the whole."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 import siren_fastai
 from siren_fastai.files import write_json
-from siren_fastai.study.kept import keep_study, read_kept
+from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
 from siren_fastai.study.report import main, page, read_all
 from siren_fastai.study.results import read_results
 from siren_fastai.study.study import load_study, study_names
@@ -133,3 +133,32 @@ def test_what_was_kept_is_the_study_as_it_is_now(path):
 
 def test_the_pictures_of_all_studies_are_below_a_megabyte():
     assert sum(path.stat().st_size for path in (ROOT / "docs/studies").glob("*.png")) < 1_000_000
+
+
+def test_the_table_of_a_study_is_at_the_best_rates():
+    rows = [
+        {
+            "scheme": scheme,
+            "image": image,
+            "seed": seed,
+            "lr": lr,
+            "psnr": 30 + scheme + lr * (10 if scheme == 1 else -10),
+        }
+        for scheme in (1, 2)
+        for image in ("a", "b")
+        for seed in range(3)
+        for lr in (0.1, 0.2)
+    ]
+    table = pd.DataFrame(rows)
+    table.attrs["axes"] = ["scheme", "image", "seed", "lr"]
+    claim = {
+        "says": "2 is better.",
+        "measure": "psnr",
+        "better": "higher",
+        "first": {"scheme": 2},
+        "than": {"scheme": 1},
+    }
+    text = page([KeptStudy(STUDY | {"claims": [claim | {"retuned": "lr"}]}, {}, table)])
+    assert [line for line in text.splitlines() if line.startswith(("| 1 ", "| 2 "))] == [
+        *("| 1 | a | 33 | 3 |", "| 1 | b | 33 | 3 |", "| 2 | a | 31 | 3 |", "| 2 | b | 31 | 3 |")
+    ]

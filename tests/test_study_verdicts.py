@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siren_fastai.study.claims import read_claim
 from siren_fastai.study.verdicts import RULE, verdict
@@ -153,9 +155,9 @@ def test_a_diverged_fit_is_worse_than_any():
     assert word(CLAIM, table([31.0, 32.0, 33.0], [math.nan] * 3)) == "reproduced"
 
 
-def retuned(first: dict, than: dict, images=("a",)) -> pd.DataFrame:
+def retuned(first: dict, than: dict, images=("a",), measure="psnr") -> pd.DataFrame:
     """Rows for each learning rate: `first` and `than` map it to the values of the seeds."""
-    parts = [table(first[lr], than[lr], images=images, lr=lr) for lr in first]
+    parts = [table(first[lr], than[lr], measure, images, lr=lr) for lr in first]
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["axes"] = parts[0].attrs["axes"]
     return frame
@@ -198,6 +200,17 @@ def test_a_rate_that_suits_neither_side_changes_nothing():
     frame = retuned({0.1: [31] * 3, 0.2: [34] * 3, 9.0: [5] * 3}, {0.1: [29] * 3, 0.2: [30] * 3, 9.0: [6] * 3})
     assert [one["word"] for one in verdict(TUNED, frame).numbers["fixed"]][-1] == "not reproduced"
     assert word(TUNED, frame) == "reproduced"
+
+
+def test_a_side_that_reaches_the_level_at_no_rate_has_no_rate_that_suits_it():
+    frame = retuned({0.1: [None] * 3, 0.2: [100] * 3}, {0.1: [None] * 3, 0.2: [None] * 3}, measure="steps_to_level")
+    found = verdict(LEVEL | {"retuned": "lr"}, frame)  # at 0.1 neither reaches it, but nobody would take 0.1
+    assert found.word == "reproduced" and found.numbers["best"] == {"first": [0.2], "than": []}
+
+
+def test_of_rates_without_a_median_the_one_that_reaches_most_is_taken():
+    frame = retuned({0.1: [50] * 3, 0.2: [60] * 3}, {0.1: [None] * 3, 0.2: [55, None, None]}, measure="steps_to_level")
+    assert verdict(LEVEL | {"retuned": "lr"}, frame).numbers["than"]["reached"] == 1
 
 
 def test_the_best_rate_is_that_of_the_median_over_seeds_in_each_image():
@@ -279,6 +292,27 @@ def test_a_ratio_of_numbers_below_0_is_an_error():
 def test_a_claim_that_makes_no_sense_is_an_error(claim, message):
     with pytest.raises(ValueError, match=message):
         read_claim(claim)
+
+
+PSNRS = st.lists(st.one_of(st.none(), st.floats(5, 60)), min_size=6, max_size=6)
+
+
+@given(PSNRS, PSNRS, st.integers(0, 5))
+def test_a_claim_and_its_opposite_are_never_both_reproduced_and_rows_may_come_in_any_order(first, than, seed):
+    frame = table(first, than, images=("a", "b"))
+    shuffled = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    shuffled.attrs = frame.attrs
+    opposite = CLAIM | {"first": CLAIM["than"], "than": CLAIM["first"]}
+    assert [word(CLAIM, frame), word(opposite, frame)].count("reproduced") < 2
+    assert word(CLAIM, shuffled) == word(CLAIM, frame)
+
+
+@given(PSNRS, PSNRS)
+def test_higher_in_a_measure_is_lower_in_its_negative(first, than):
+    frame = table(first, than, images=("a", "b"))
+    negative = frame.assign(cost=[None if value is None else -value for value in frame["psnr"].astype(object)])
+    negative.attrs = frame.attrs
+    assert word(CLAIM | {"measure": "cost", "better": "lower"}, negative) == word(CLAIM, frame)
 
 
 def test_the_rule_names_its_own_words_and_numbers():

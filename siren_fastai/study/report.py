@@ -9,17 +9,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from siren_fastai.files import replacing
-from siren_fastai.study.claims import read_claim
+from siren_fastai.study.claims import Claim, read_claim
 from siren_fastai.study.judging import in_words
 from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
+from siren_fastai.study.pairs import SEED
 from siren_fastai.study.results import summary, to_markdown, wide
-from siren_fastai.study.table import keys
+from siren_fastai.study.retuning import best_values, take_best
+from siren_fastai.study.table import column, keys
 from siren_fastai.study.verdicts import RULE, Verdict, verdict
 
 __all__ = ["main", "page", "read_all"]
 
-MAX_ROWS = 24  # of a study's table on the page
+MAX_ROWS = 48  # of a study's table on the page
 INTRO = """\
 # Studies
 
@@ -80,12 +84,30 @@ def _section(study: KeptStudy, verdicts: Sequence[Verdict], pictures: Sequence[s
 
 
 def _table(study: KeptStudy) -> list[str]:
-    """Medians and ranges over the seeds for each combination of the other axes, unless they are too many."""
-    by = [name for name in study.table.attrs["axes"] if name != "seed"]
-    measures = list(dict.fromkeys(claim["measure"] for claim in study.study["claims"]))
-    if not measures or len(set(keys(study.table, by))) > MAX_ROWS:
+    """Medians and ranges for each combination of the axes, each at its best value of what the claims tune anew.
+
+    Seeds make the ranges; so do images, where the combinations are many.
+    """
+    table, claims = study.table, [read_claim(claim) for claim in study.study["claims"]]
+    tuned = {claim.retuned for claim in claims} - {None}
+    varied = [name for name in table.attrs["axes"] if len(set(column(table, name))) > 1]
+    by = [name for name in varied if name not in tuned | {SEED}]
+    if len(set(keys(table, by))) > MAX_ROWS:
+        by = [name for name in by if name != "image"]
+    measures = {claim.measure: claim for claim in claims}
+    if not measures or not by or len(set(keys(table, by))) > MAX_ROWS:
         return []
-    return ["", to_markdown(wide(summary(study.table, by, measures))).rstrip()]
+    parts = [_at_best(table, claim, by) for claim in measures.values()]
+    return ["", to_markdown(wide(pd.concat(parts, ignore_index=True))).rstrip()]
+
+
+def _at_best(table: pd.DataFrame, claim: Claim, by: list[str]) -> pd.DataFrame:
+    """The summary of the claim's measure, at the best value of its retuned axis in each group and image."""
+    if claim.retuned is not None:
+        groups = [*by, *(["image"] if "image" in table and "image" not in by else [])]
+        best = best_values(table, claim.retuned, claim.measure, claim.better, groups)
+        table = take_best(table, claim.retuned, best, groups)
+    return summary(table, by, {claim.measure: claim.better})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from siren_fastai.study.table import check_columns, column, in_order, where
 
 __all__ = ["RULE", "Verdict", "verdict"]
 
+SIDES = ("first", "than")
 REPRODUCED, NOT_REPRODUCED, CONFOUNDED = "reproduced", "not reproduced", "confounded"
 
 RULE = """\
@@ -28,7 +29,7 @@ direction of the claim. Pairs that differ in the seed alone are a group: those o
 - **confounded**: the outcome depends on a setting that the note did not hold fixed, such as the learning rate. With
   `retuned`, each side first takes the value that suits it, which in each group is the one with the best median over the
   seeds. Then both sides get the same value, for each value that suited one of them. If the words differ, the claim is
-  confounded.
+  confounded. A value suits a side only if its median there is a number.
 
 A level that a fit didn't reach, and a number that it doesn't have because it diverged, are worse than every number. A
 pair in which neither side has a number falls short of the margin, but doesn't point the other way. Where the margin is
@@ -84,13 +85,16 @@ def _retuned(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequen
     values = in_order([*column(first, axis), *column(than, axis)])
     fixed = {value: _judged(claim, _at(claim, first, than, pair, value)) for value in values}
     edges = (values[0], values[-1]) if len(values) > 2 else ()
-    suits = in_order(value for picked in best for value in picked.values())
+    reached = {
+        name: [one.value for one in picked.values() if one.reached] for name, picked in zip(SIDES, best, strict=True)
+    }
+    suits = in_order(value for values in reached.values() for value in values)
     numbers = {
         **tuned.numbers,
         "retuned": axis,
-        "best": {name: in_order(picked.values()) for name, picked in zip(("first", "than"), best, strict=True)},
-        "at_edge": sum(value in edges for picked in best for value in picked.values()),
-        "tuned_groups": sum(map(len, best)),
+        "best": {name: in_order(values) for name, values in reached.items()},
+        "at_edge": sum(value in edges for values in reached.values() for value in values),
+        "tuned_groups": sum(map(len, reached.values())),
         "fixed": [
             {axis: value, "word": one.word, "effect": one.numbers["effect"], "suits": value in suits}
             for value, one in fixed.items()
@@ -108,7 +112,7 @@ def _at(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequence[st
 def _weighed(tuned: Verdict, numbers: dict[str, Plain], others: Sequence) -> Verdict:
     """The verdict in view of `others`, the values of the retuned axis that change the word."""
     axis, best = numbers["retuned"], numbers["best"]
-    chosen = " and ".join(", ".join(map(str, best[side])) or "none" for side in ("first", "than"))
+    chosen = " and ".join(", ".join(map(str, best[side])) or "none" for side in SIDES)
     notes = f"Best {axis}: {chosen}"
     if numbers["at_edge"]:
         notes += f"; at the edge of the grid in {numbers['at_edge']} of {numbers['tuned_groups']} cases"

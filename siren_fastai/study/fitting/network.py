@@ -1,7 +1,7 @@
 """The network of a study's fit: widths, initialisation, clusters and the mean colour, as plain settings say."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from siren_fastai.images import mean_color
 from siren_fastai.init import init_for_signal_
 from siren_fastai.label_maps import pack_labels
 from siren_fastai.models.cluster_networks import ClusterNetworks, RankInput
-from siren_fastai.models.features import FeatureInput
+from siren_fastai.models.features import FeatureInput, add_features_
 from siren_fastai.models.mlp import dense_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.models.widths import scale_widths
@@ -94,7 +94,7 @@ def network_of(
     labels = _labels(settings, image) if k > 1 else None
     dims = _dims(settings, data, labels, FLOAT_BYTES * len(offset) * settings["mean_color"])
     if k == 1:
-        model = _drawn(settings, dims, data.values - offset.to(data.device), data.line_samples)
+        model = _drawn(settings, dims, data.values - offset.to(data.device), data.axis_samples)
     else:
         model = _clustered(settings, dims, image - offset, labels)
     clusters = None if k == 1 else model
@@ -106,15 +106,15 @@ def _labels(settings: Mapping, image: Tensor) -> Tensor:
     return cell_labels(image, Clusters(settings["clusters"], cell=settings["cluster_cell"]), settings["seed"])
 
 
-def _drawn(settings: Mapping, dims: list[int], values: Tensor, n_samples: int | None) -> nn.Module:
-    """One network of the widths `dims` for the colours `values`."""
+def _drawn(settings: Mapping, dims: list[int], values: Tensor, shape: Sequence[float]) -> nn.Module:
+    """One network of the widths `dims` for the colours `values`; `shape` is the samples along each coordinate."""
     final = settings["activation"] if settings["final"] == "activated" else "linear"
     if settings["activation"] != "sine":
         return dense_model(dims, settings["activation"], final)
     scheme = scheme_of(settings)
     omegas = {name: settings[name] for name in ("omega_0", "hidden_omega_0") if settings[name] is not None}
     model = siren_model(dims, **omegas, bias=scheme.first_bias is not None, final=final)
-    return init_for_signal_(model, scheme, values.cpu(), n_samples)
+    return init_for_signal_(model, scheme, values.cpu(), shape)
 
 
 def _clustered(settings: Mapping, dims: list[int], image: Tensor, labels: Tensor) -> nn.Module:
@@ -122,10 +122,11 @@ def _clustered(settings: Mapping, dims: list[int], image: Tensor, labels: Tensor
     k, use = settings["clusters"], settings["cluster_use"]
     if use != "network":
         features = label_features(labels, k, use).view(*labels.shape, -1)
-        return FeatureInput(_drawn(settings, dims, image, None), features)
+        plain = _drawn(settings, [dims[0] - features.shape[-1], *dims[1:]], image, image.shape[:2])
+        return add_features_(plain, features)  # the frequencies of the coordinates stay those of the plain network
     pixels = _at_pixels(labels, image)
     ranked, parts = settings["cluster_coords"] == "cluster", [image[pixels == i] for i in range(k)]
-    nets = [_drawn(settings, dims, part, len(part) if ranked else None) for part in parts]
+    nets = [_drawn(settings, dims, part, (len(part),) if ranked else image.shape[:2]) for part in parts]
     if ranked:
         ranks = cluster_ranks(pixels)
         nets = [RankInput(net, ranks) for net in nets]

@@ -44,6 +44,9 @@ from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, d
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.learner import StackLearner, stack_learner
+from siren_fastai.study.results import read_results
+from siren_fastai.study.runner import run_study
+from siren_fastai.study.study import load_study
 
 __all__ = [
     "HALF_OMEGA",
@@ -105,6 +108,7 @@ __all__ = [
     "load_checkpoint",
     "load_image",
     "load_learner",
+    "load_study",
     "muon",
     "pack_labels",
     "pixel_order",
@@ -112,7 +116,9 @@ __all__ = [
     "ranger",
     "ranger_adabelief",
     "read_history",
+    "read_results",
     "render",
+    "run_study",
     "save_checkpoint",
     "save_image",
     "scale_widths",

@@ -80,7 +80,7 @@ SPELLED = [
 
 def required_by(command, besides):
     """The arguments without which `command` is not understood."""
-    positional = ["x" for option in command.options if option.positional]
+    positional = [option.choices[0] if option.choices else "x" for option in command.options if option.positional]
     needed = [option for option in command.options if option.required and option is not besides]
     return positional + [text for option in needed for text in (f"--{option.name}", *value_for(option))]
 

@@ -1,10 +1,16 @@
 """Running a study: each experiment once, whole or not at all, whatever happens to the processes."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from study_runs import add, add_but_for_two, study_of
+from study_runs import add, add_but_for_two, add_unless_killed, study_of
 
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.folder import claim_folder
@@ -187,3 +193,86 @@ def test_your_own_experiments_come_before_the_librarys():
         experiment_named("any", {"any": 3})
     for name in experiment_names():
         assert experiment_named(name).name == name
+
+
+# --- in processes
+
+
+@pytest.mark.slow
+def test_an_experiment_that_kills_its_process_fails_and_the_others_go_on(tmp_path):
+    outcome = run(
+        study_of(a=[1, 2, 3, 4]), tmp_path, {"sum": Experiment("sum", add_unless_killed, {"b": 10}, ["a"])}, jobs=2
+    )
+    assert sorted(outcome.done) == ["a-1", "a-3", "a-4"] and "was killed" in outcome.failed["a-2"]
+    rows = [read(tmp_path / slug) for slug in outcome.done]
+    assert {row["threads"] for row in rows} == {1} and os.getpid() not in {row["process"] for row in rows}
+    assert visible(tmp_path / "a-2") == ["error.txt", "settings.json"]
+
+
+SCRIPT = """
+import sys
+from study_runs import add_slowly, study_of
+from siren_fastai.study.runner import run_study
+log, folder, seconds = sys.argv[1:]
+study = study_of("slow", a=list(range(8)), fixed={"b": 0, "log": log, "seconds": float(seconds)})
+if __name__ == "__main__":
+    print(len(run_study(study, folder, 2, experiments={"slow": add_slowly}, progress=False).done))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a run of 8 slow experiments in a process of its own; they say in the folder `log` that they have begun."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    (tmp_path / "log").mkdir()
+
+    def started(seconds):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "log"), str(tmp_path / "out"), str(seconds)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    return started
+
+
+def wait_until(holds, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert holds()
+
+
+def begun(folder):
+    """The numbers of the processes that have begun an experiment, by experiment."""
+    return {path.name.split("-")[0]: int(path.name.split("-")[1]) for path in (folder / "log").iterdir()}
+
+
+def finished(folder):
+    return sorted(path.parent.name for path in folder.glob("out/*/result.json"))
+
+
+def runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_its_processes_and_the_next_one_goes_on(tmp_path, start):
+    first = start(1.0)
+    wait_until(lambda: len(finished(tmp_path)) >= 2)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    wait_until(lambda: not any(map(runs, begun(tmp_path).values())))
+    before = finished(tmp_path)
+    assert len(before) < 8 and visible(tmp_path / "out") == sorted([*before, "study.json"])
+    second = start(1.0)
+    assert int(second.communicate()[0]) == 8 - len(before) and len(finished(tmp_path)) == 8
+    assert not list((tmp_path / "out" / ".running").glob("*/*/*"))
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_folder_share_the_experiments(tmp_path, start):
+    processes = [start(0.5), start(0.5)]
+    assert sum(int(process.communicate()[0]) for process in processes) == 8 and len(finished(tmp_path)) == 8
+    assert len(list((tmp_path / "log").iterdir())) == 8  # each was begun once

@@ -36,7 +36,7 @@ def check_value(action: argparse.Action, value: str | list) -> str | None:
     if action.nargs == 0:
         allowed = isinstance(value, str) and value.lower() in BOOLEANS
         return None if allowed else f"expected true or false, got {value!r}"
-    if isinstance(value, list) and action.nargs is None:
+    if isinstance(value, list) and action.nargs is None and not isinstance(action, argparse._AppendAction):
         return f"expected one value, got the list {value!r}"
     wanted = action.nargs if isinstance(action.nargs, int) else None
     if wanted and (not isinstance(value, list) or len(value) != wanted):

@@ -18,7 +18,11 @@ def check_environment(actions: Iterable[argparse.Action], environment: Mapping[s
         name = ENVIRONMENT + action.dest.upper()
         if name in environment and action.option_strings:
             text = environment[name]
-            several = action.nargs and text.startswith("[") and text.endswith("]")
+            several = (
+                (action.nargs or isinstance(action, argparse._AppendAction))
+                and text.startswith("[")
+                and text.endswith("]")
+            )
             problem = check_value(action, text[1:-1].split(",") if several else text)
             if problem:
                 raise CommandError(f"environment variable {name}: {problem}")

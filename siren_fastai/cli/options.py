@@ -37,6 +37,7 @@ class Option:
     nargs: int | str | None = None
     required: bool = False
     positional: bool = False
+    repeated: bool = False  # given once for each of several values, which come as a list
 
 
 @dataclass

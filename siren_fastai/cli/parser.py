@@ -149,6 +149,7 @@ def _add(group, option: Option) -> None:
         return
     settings |= dict(type=option.type, choices=option.choices, required=option.required, nargs=option.nargs)
     settings |= dict(is_config_file_arg=option.name == "config_filepath")
+    settings |= dict(action="append") if option.repeated else {}
     group.add_argument(*names, dest=option.name, metavar=option.metavar, **settings)
 
 

@@ -1,7 +1,9 @@
 """One call, where it is done: with its own number of threads, and with a report in place of an exception."""
 
+import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import torch
 __all__ = ["Call", "Failure", "attempt", "lost"]
 
 Call = tuple[Hashable, tuple]  # the key that its outcome comes with, and the arguments
+WATCHER, WATCH_S = "siren_fastai: parent process", 1.0
 ALONE = threading.RLock()  # calls in one process wait for each other: they share its random generators
 
 
@@ -29,11 +32,11 @@ def attempt(
     key: Hashable,
     arguments: tuple,
     threads: int | None,  # of torch during the call; None leaves them
-    deaf: bool = False,  # whether the process ignores Ctrl-C from now on, as the one that started it ends it
+    parent: int | None = None,  # the process that this one was started by, and ends with
 ) -> tuple[Hashable, Any | Failure]:
     """Return the key, and `function(*arguments)` or the `Failure` if that raises an exception."""
-    if deaf:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if parent is not None:
+        _belong_to(parent)
     with ALONE, _torch_threads(threads):
         try:
             return key, function(*arguments)
@@ -48,6 +51,19 @@ def lost(
     """The outcome of a call whose process was killed."""
     text = "the process that ran it was killed, or ended itself: it may have needed more memory than there is"
     return key, Failure(text, text)
+
+
+def _belong_to(parent: int) -> None:
+    """Leave Ctrl-C to `parent`, which ends this process, and end when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not any(thread.name == WATCHER for thread in threading.enumerate()):
+        threading.Thread(target=_end_after, args=(parent,), name=WATCHER, daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
 
 
 @contextmanager

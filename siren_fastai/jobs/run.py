@@ -1,5 +1,6 @@
 """Many calls of one function in several processes, by joblib: each outcome comes when it is ready."""
 
+import os
 import warnings
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -35,7 +36,8 @@ def run_jobs(
         for key, arguments in calls:
             yield attempt(function, key, arguments, threads)
         return
-    task, taken = partial(attempt, function, threads=threads, deaf=scheduler is None), _Taken(calls)
+    task = partial(attempt, function, threads=threads, parent=os.getpid() if scheduler is None else None)
+    taken = _Taken(calls)
     with _backend(jobs, scheduler, threads) as config:
         while not taken.ended:
             with closing(_outcomes(task, taken, config)) as outcomes:

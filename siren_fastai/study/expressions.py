@@ -9,6 +9,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 
 from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
@@ -46,6 +48,11 @@ def plain_value(
         return text
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"arithmetic has at most {MAX_CHARACTERS} characters, got {len(text)}; quote it if it is text")
+    return deepcopy(_arithmetic(text))
+
+
+@lru_cache(10_000)  # the combinations of a matrix repeat the same few
+def _arithmetic(text: str) -> str | int | float | list:
     try:
         tree = ast.parse(text, mode="eval").body
     except UNREADABLE:

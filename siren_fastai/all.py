@@ -44,9 +44,13 @@ from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, d
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.learner import StackLearner, stack_learner
-from siren_fastai.study.results import read_results
+from siren_fastai.study.experiment import Experiment
+from siren_fastai.study.figures import study_figures
+from siren_fastai.study.matrix import read_matrix
+from siren_fastai.study.results import read_histories, read_results, summary
 from siren_fastai.study.runner import run_study
-from siren_fastai.study.study import load_study
+from siren_fastai.study.study import load_study, study_names
+from siren_fastai.study.verdicts import verdict
 
 __all__ = [
     "HALF_OMEGA",
@@ -61,6 +65,7 @@ __all__ = [
     "ClusterFeatures",
     "Clusters",
     "Compressed",
+    "Experiment",
     "FitSettings",
     "FreezeLayers",
     "IndexedDL",
@@ -115,7 +120,9 @@ __all__ = [
     "psnr",
     "ranger",
     "ranger_adabelief",
+    "read_histories",
     "read_history",
+    "read_matrix",
     "read_results",
     "render",
     "run_study",
@@ -132,10 +139,14 @@ __all__ = [
     "ssim",
     "stack_learner",
     "stack_models",
+    "study_figures",
+    "study_names",
     "subtract_mean",
+    "summary",
     "to_uint8",
     "unfold_",
     "unfreeze_",
     "unpack_labels",
     "unstack_models",
+    "verdict",
 ]

@@ -37,7 +37,7 @@ from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
 from siren_fastai.models.stack import Stack, stack_models, unstack_models
 from siren_fastai.models.widths import scale_widths
-from siren_fastai.optimizers import OPTIMIZERS, adam, fast_adam, muon, ranger, ranger_adabelief, soap
+from siren_fastai.optimizers import OPTIMIZERS, adam, adamw, fast_adam, muon, ranger, ranger_adabelief, soap
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
@@ -89,6 +89,7 @@ __all__ = [
     "WatchFit",
     "absolute_error",
     "adam",
+    "adamw",
     "add_mean",
     "append_features",
     "apply_init_",

@@ -22,7 +22,7 @@ MODEL_KINDS = (
     *(*SIREN_KINDS, "relu", "tanh", "selu", "elu", "softplus", "nerf", "rbf", "mixed"),
     *("fourier", "gauss", "wire", "finer", "grid"),
 )
-OPTIMIZER_NAMES = ("adam", "fast_adam", "ranger", "ranger_adabelief", "soap", "muon")
+OPTIMIZER_NAMES = ("adam", "adamw", "fast_adam", "ranger", "ranger_adabelief", "soap", "muon")
 SCHEDULES = ("one_cycle", "flat_cos", "constant")
 PRESETS = ("fast", "official")
 RESIZE_MODES = ("stretch", "crop", "keep")

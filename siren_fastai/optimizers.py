@@ -14,7 +14,7 @@ from fastai.callback.schedule import valley
 from fastai.optimizer import OptimWrapper, ranger
 from ranger_adabelief import RangerAdaBelief
 
-__all__ = ["OPTIMIZERS", "adam", "fast_adam", "muon", "ranger", "ranger_adabelief", "soap", "twice_valley"]
+__all__ = ["OPTIMIZERS", "adam", "adamw", "fast_adam", "muon", "ranger", "ranger_adabelief", "soap", "twice_valley"]
 
 
 class _Wrapper(OptimWrapper):
@@ -36,6 +36,22 @@ def adam(
     """Return Adam as the SIREN authors use it, without weight decay: `torch.optim.Adam` in its fused form."""
     options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
     return _Wrapper(params, torch.optim.Adam, lr=lr, **options)
+
+
+def adamw(
+    params,  # as for `adam`
+    lr: float = 1e-4,  # learning rate
+    mom: float = 0.9,  # decay of the gradient's average, beta_1
+    sqr_mom: float = 0.999,  # decay of the squared gradient's average, beta_2
+    eps: float = 1e-8,  # added to the denominator
+    wd: float = 0.0,  # weight decay: each step takes lr * wd of a weight, whatever its gradients were
+) -> OptimWrapper:
+    """Return Adam with decoupled weight decay: `torch.optim.AdamW` in its fused form. Without `wd` it is `adam`.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
+    options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
+    return _Wrapper(params, torch.optim.AdamW, lr=lr, **options)
 
 
 def fast_adam(
@@ -182,4 +198,4 @@ def twice_valley(
     return rate, (rate, losses[nearest])
 
 
-OPTIMIZERS = {f.__name__: f for f in (adam, fast_adam, ranger, ranger_adabelief, soap, muon)}
+OPTIMIZERS = {f.__name__: f for f in (adam, adamw, fast_adam, ranger, ranger_adabelief, soap, muon)}

@@ -11,7 +11,7 @@ from learners import picture, pixel_learner, quiet, weights
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
-from siren_fastai.optimizers import OPTIMIZERS, adam, muon
+from siren_fastai.optimizers import OPTIMIZERS, adam, adamw, muon
 from siren_fastai.quality import psnr
 
 
@@ -131,3 +131,21 @@ for make in (s.soap, s.muon):
 assert "pytorch_optimizer" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_adamw_decays_weights_by_the_rate_whatever_their_gradients_were():
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 4.0]))
+    opt = adamw([weight], lr=0.1, wd=0.5)
+    weight.grad = torch.zeros(3)
+    opt.step()
+    assert torch.allclose(weight.detach(), torch.tensor([1.0, -2.0, 4.0]) * (1 - 0.1 * 0.5))
+
+
+def test_adamw_without_weight_decay_is_adam():
+    ours, theirs = (torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
+    for weight, make in ((ours, adamw), (theirs, adam)):
+        opt = make([weight], lr=0.1)
+        for step in range(3):
+            weight.grad = torch.tensor([0.5, -step])
+            opt.step()
+    assert torch.equal(ours, theirs)

@@ -9,7 +9,7 @@ from siren_fastai.study.claims import Claim, read_claim
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.judging import in_words, numbers_of_pairs, shortfalls, too_few
 from siren_fastai.study.pairs import SEED, Pairs, make_pairs
-from siren_fastai.study.retuning import best_values, take_best
+from siren_fastai.study.retuning import Best, best_values, take_best
 from siren_fastai.study.table import check_columns, column, in_order, where
 
 __all__ = ["RULE", "Verdict", "verdict"]
@@ -84,24 +84,27 @@ def _retuned(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequen
     tuned = _judged(claim, make_pairs(claim, *sides, pair))
     values = in_order([*column(first, axis), *column(than, axis)])
     fixed = {value: _judged(claim, _at(claim, first, than, pair, value)) for value in values}
+    numbers = {**tuned.numbers, **_tuning(axis, values, best, fixed)}
+    suits = [one[axis] for one in numbers["fixed"] if one["suits"]]
+    enough = [value for value in suits if fixed[value].numbers["enough"] and tuned.numbers["enough"]]
+    return _weighed(tuned, numbers, [value for value in enough if fixed[value].word != tuned.word])
+
+
+def _tuning(axis: str, values: Sequence, best: Sequence[Mapping[tuple, Best]], fixed: Mapping[Plain, Verdict]) -> dict:
+    """The best values of each side, how many of them lie at the edge of the grid, and the words at fixed values."""
+    reached = [[one.value for one in picked.values() if one.reached] for picked in best]
+    suits = set(sum(reached, []))
     edges = (values[0], values[-1]) if len(values) > 2 else ()
-    reached = {
-        name: [one.value for one in picked.values() if one.reached] for name, picked in zip(SIDES, best, strict=True)
-    }
-    suits = in_order(value for values in reached.values() for value in values)
-    numbers = {
-        **tuned.numbers,
+    return {
         "retuned": axis,
-        "best": {name: in_order(values) for name, values in reached.items()},
-        "at_edge": sum(value in edges for values in reached.values() for value in values),
-        "tuned_groups": sum(map(len, reached.values())),
+        "best": {side: in_order(picked) for side, picked in zip(SIDES, reached, strict=True)},
+        "at_edge": sum(value in edges for picked in reached for value in picked),
+        "tuned_groups": sum(map(len, reached)),
         "fixed": [
             {axis: value, "word": one.word, "effect": one.numbers["effect"], "suits": value in suits}
             for value, one in fixed.items()
         ],
     }
-    judged = [value for value in suits if fixed[value].numbers["enough"] and tuned.numbers["enough"]]
-    return _weighed(tuned, numbers, [value for value in judged if fixed[value].word != tuned.word])
 
 
 def _at(claim: Claim, first: pd.DataFrame, than: pd.DataFrame, pair: Sequence[str], value) -> Pairs:

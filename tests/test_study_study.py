@@ -84,7 +84,7 @@ def test_only_experiment_and_matrix_are_required(load):
         ("experiment: mine", "matrix: expected axes"),
         ("experiment: none\nmatrix: {seed: [0]}", "line 1: experiment: there is no experiment 'none'"),
         ("experiment: [fit]\nmatrix: {seed: [0]}", "line 1: experiment: expected text"),
-        ("experiment: ${seed}\nmatrix: {seed: [0]}", r"line 1: experiment: \$\{seed\}"),
+        ("experiment: ${seed}\nmatrix: {seed: [0]}", r"line 1: experiment: .* stands in settings only"),
         ("title: 3\nexperiment: mine\nmatrix: {seed: [0]}", "line 1: title: expected text, got 3"),
         ("claims: {}\nexperiment: mine\nmatrix: {seed: [0]}", "line 1: claims: expected a list of mappings"),
         ("claims:\n  - a\nexperiment: mine\nmatrix: {seed: [0]}", "line 1: claims: expected a list of mappings"),

@@ -108,7 +108,7 @@ def _path(name: str | os.PathLike) -> Path:
         return path
     if path.name not in study_names():
         near = difflib.get_close_matches(path.name, study_names(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(study_names()) or 'none'}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(study_names())}."
         raise FileNotFoundError(f"there is no study {str(name)!r:.80}; {hint} A file's name ends in .yaml")
     return PRESETS / f"{path.name}.yaml"
 

@@ -61,5 +61,7 @@ def _texts(value: Plain, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _hint(name: str, names: Collection[str]) -> str:
+    if not names:
+        return "${name} stands in settings only"
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean ${{{near[0]}}}?" if near else f"there are {', '.join(f'${{{n}}}' for n in names)}"

@@ -24,6 +24,7 @@ from siren_fastai.models.mlp import mlp_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.models.stack import stack_models, unstack_models
 from siren_fastai.models.wire import GaborLayer
+from siren_fastai.optimizers import adam, ranger
 from siren_fastai.stacks.adam import StackedAdam
 from siren_fastai.stacks.learner import stack_learner
 from siren_fastai.stacks.loaders import StackDL
@@ -153,7 +154,7 @@ class ShownInFloat32(Callback):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"wd": 0.01}, {"order": "hilbert"}, {"valid": 0.2}, {"frozen": "0.*"}],
+    [{}, {"opt_func": adam}, {"wd": 0.01}, {"order": "hilbert"}, {"valid": 0.2}, {"frozen": "0.*"}],
     ids=lambda options: next(iter(options), "plain"),
 )
 def test_a_stack_of_different_seeds_schemes_and_rates_equals_the_single_fits(options):
@@ -291,6 +292,7 @@ def wire_like():
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model(DIMS)], lr=0), ValueError, "`lr` must be above 0"),
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model([2, 8, 1])]), ValueError, "to 3 channels"),
         (lambda: StackDL([fit_parts(0, 1, bs=b)[0].train for b in (20, 32)]), ValueError, "number 1 has"),
+        (lambda: stacked(CASES, opt_func=ranger), ValueError, "`opt_func` must be `adam` or `fast_adam`"),
         (lambda: stacked(CASES, cbs=GradientClip()), ValueError, "disturb each other"),
     ],
 )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fastai.callback.core import Callback
 
 from siren_fastai.stacks.learner import StackLearner
@@ -15,7 +16,6 @@ from siren_fastai.study.fitting.training import recorders
 pytestmark = pytest.mark.numerics
 
 TINY = dict(size=16, hidden=[16, 16], bs=100, epochs=5, evaluations=3, levels=[10, 12, 99])
-TIMED = ("train_seconds", "samples_per_second", "seconds_to_10", "seconds_to_12")
 DIFFERENT = [
     dict(seed=1, scheme=33, lr=2e-3),
     dict(seed=2, scheme=20, lr=4e-3),
@@ -42,7 +42,7 @@ def together_and_alone(folder, several, **shared):
 def assert_same_row(ours, theirs):
     assert list(ours) == list(theirs)
     for column, value in theirs.items():
-        if column in TIMED:
+        if "second" in column or column == "stacked":
             continue
         if value is None or isinstance(value, bool):
             assert ours[column] is value, column
@@ -59,7 +59,7 @@ def assert_same_row(ours, theirs):
         dict(held_out=0.25, order="serpentine", schedule="one_cycle"),
         dict(off_grid=True),
         dict(coreset=0.5),
-        dict(final="sine", coords="hilbert"),
+        dict(final="activated", coords="hilbert"),
     ],
     ids=lambda shared: next(iter(shared), "plain"),
 )
@@ -68,6 +68,7 @@ def test_rows_and_histories_are_those_of_single_fits(tmp_path, shared):
     (rows, histories), (expected, expected_histories) = together_and_alone(tmp_path, several, color="gray", **shared)
     for ours, theirs in zip(rows, expected, strict=True):
         assert_same_row(ours, theirs)
+        assert (ours["stacked"], theirs["stacked"]) == (len(several), 1)
     for ours, theirs in zip(histories, expected_histories, strict=True):
         np.testing.assert_allclose(ours.drop(columns="seconds"), theirs.drop(columns="seconds"), rtol=0.01)
 
@@ -114,5 +115,35 @@ def test_a_rate_that_is_far_too_high_ends_one_fit_alone(tmp_path):
 def test_which_fits_can_share_a_stack():
     suits = EXPERIMENT.together.suits
     assert suits(EXPERIMENT.complete(TINY)) and suits(EXPERIMENT.complete({**TINY, "freeze": [0]}))
-    for other in (dict(optimizer="ranger"), dict(clusters=2), dict(mean_color=True), dict(pictures=True)):
+    for other in (
+        dict(optimizer="ranger"),
+        dict(clusters=2),
+        dict(mean_color=True),
+        dict(pictures=True),
+    ):
         assert not suits(EXPERIMENT.complete({**TINY, **other}))
+
+
+@pytest.mark.parametrize(
+    "settings, size",
+    [
+        (dict(), 12),
+        (dict(hidden=[128, 128]), 12),
+        (dict(hidden=[64], mult=4), 1),
+        (dict(hidden=[64], bs="full", size=64), 1),
+        (dict(hidden=[32], bs="full", size=64), 12),
+        (dict(total_bytes=4000), 1),
+    ],
+)
+def test_on_a_cpu_small_fits_are_best_run_in_a_stack(settings, size):
+    assert EXPERIMENT.together.best(EXPERIMENT.complete({**TINY, "bs": 1024, **settings})) == size
+
+
+def test_on_a_gpu_a_stack_is_as_large_as_the_memory_for_its_activations(monkeypatch):
+    monkeypatch.setattr("siren_fastai.fits.devices.device_of", torch.device)
+    best = EXPERIMENT.together.best
+    whole = {**EXPERIMENT.complete(TINY), "device": "cuda"}
+    assert best(whole) == 128
+    large = {**whole, "hidden": [256] * 5, "size": 512, "bs": 8192}
+    assert best(large) == 2**32 // (4 * 5 * 256 * 2 * 2**14)  # an evaluation takes 2^14 pixels at a time
+    assert best({**large, "bs": "full"}) == 1 and best({**large, "bs": "full", "size": 224}) == 5

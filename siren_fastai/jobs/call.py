@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Call", "Failure", "attempt", "lost"]
+__all__ = ["Call", "Failure", "attempt", "failure_of", "lost"]
 
 Call = tuple[Hashable, tuple]  # the key that its outcome comes with, and the arguments
 WATCHER, WATCH_S = "siren_fastai: parent process", 1.0
@@ -41,8 +41,15 @@ def attempt(
         try:
             return key, function(*arguments)
         except Exception as error:
-            message = " ".join(f"{type(error).__name__}: {error}".split())
-            return key, Failure(message, traceback.format_exc())
+            return key, failure_of(error)
+
+
+def failure_of(
+    error: Exception,
+) -> Failure:
+    """Return the report of an exception."""
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    return Failure(message, "".join(traceback.format_exception(error)))
 
 
 def lost(

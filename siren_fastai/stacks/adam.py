@@ -1,10 +1,13 @@
 """Adam for stacked weights, with a learning rate for each network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 
 import torch
 from fastai.optimizer import OptimWrapper
+
+from siren_fastai.optimizers import adam
 
 __all__ = ["StackedAdam", "stacked_adam"]
 
@@ -54,9 +57,11 @@ class StackedAdam(torch.optim.Optimizer):
 
 def stacked_adam(
     rates: Sequence[float],  # a factor of the learning rate for each network
-):  # an `opt_func` of fastai's
-    """Return an optimiser builder like `siren_fastai.optimizers.adam`, for a stack whose networks' rates differ."""
-    return partial(_stacked_adam, rates=tuple(rates))
+    like: Callable = adam,  # `adam` or `fast_adam`, whose other settings are taken
+) -> Callable:  # an `opt_func` of fastai's
+    """Return an optimiser builder like `adam` or `fast_adam`, for a stack whose networks' rates differ."""
+    sqr_mom = signature(like).parameters["sqr_mom"].default
+    return partial(_stacked_adam, rates=tuple(rates), sqr_mom=sqr_mom)
 
 
 def _stacked_adam(params, rates, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrapper:

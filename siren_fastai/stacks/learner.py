@@ -1,6 +1,6 @@
 """`stack_learner`: one fastai Learner that fits many networks of one shape, each to its own data at its own rate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientClip
@@ -12,7 +12,7 @@ from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.models.stack import Stack, stack_models, unstack_models
-from siren_fastai.optimizers import adam
+from siren_fastai.optimizers import adam, fast_adam
 from siren_fastai.stacks.adam import stacked_adam
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.loaders import StackDataLoaders
@@ -68,16 +68,17 @@ class StackLearner(Learner):
         return super().add_cb(cb)
 
 
-@delegates(Learner.__init__, but=["metrics", "loss_func", "splitter", "opt_func"])
+@delegates(Learner.__init__, but=["metrics", "loss_func", "splitter"])
 def stack_learner(
     dls: PixelDataLoaders | Sequence[PixelDataLoaders],  # for all networks, or a list with one for each
     models: Sequence[nn.Module],  # networks of one shape, see `stack_models`; their weights are copied
+    opt_func: Callable = fast_adam,  # or `adam`
     lr: float | Sequence[float] = 5e-4,  # learning rate of all, or one for each
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay
     **kwargs,
 ) -> StackLearner:
-    """A Learner that fits every network as `siren_learner` with Adam would fit it alone, up to rounding.
+    """A Learner that fits every network as `siren_learner` would fit it alone, up to rounding.
 
     With a list of `dls`, each made after its own `set_seed`, a network sees the batches that it would see alone.
     Schedules, such as those of `fit_fast` and `fit_one_cycle`, set the greatest rate, and the others in proportion.
@@ -86,7 +87,8 @@ def stack_learner(
     whole stack is added unless `cbs` has one.
     On a graphics card a stack takes little more time than one network. On a processor, single fits in as many processes
     as there are cores are usually quicker (benchmarks/studies.py).
-    Raises: ValueError for networks or data that aren't alike, rates that aren't above 0, or lists of other lengths.
+    Raises: ValueError for networks or data that aren't alike, rates that aren't above 0, lists of other lengths,
+    or another optimiser.
     """
     models = list(models)
     stack, data = stack_models(models), dls if isinstance(dls, PixelDataLoaders) else StackDataLoaders(dls)
@@ -96,7 +98,9 @@ def stack_learner(
     _check_widths(stack, data)
     top = max(rates)
     factors = [rate / top for rate in rates]
-    opt_func = adam if len(set(rates)) == 1 else stacked_adam(factors)
+    if opt_func not in (adam, fast_adam):
+        raise ValueError(f"`opt_func` must be `adam` or `fast_adam`, which treat each number alone, got {opt_func!r}")
+    opt_func = opt_func if len(set(rates)) == 1 else stacked_adam(factors, opt_func)
     cbs = _as_list(kwargs.pop("cbs", None))
     cbs = [StackHistory(), *cbs, *([] if any(isinstance(cb, MetricHistory) for cb in cbs) else [MetricHistory()])]
     learn = StackLearner(data, stack, StackLoss(), opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)

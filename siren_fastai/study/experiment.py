@@ -18,6 +18,8 @@ class Together:
     run: Callable[[Sequence[Settings], Sequence[Path]], Sequence[Result]]  # of complete settings, a folder for each
     varying: Sequence[str]  # the settings in which they may differ
     suits: Callable[[Settings], bool]  # whether experiments with these settings can be run together
+    best: Callable[[Settings], int]  # how many of them are best run together; 1 for none
+    shares: Callable[[str], bool]  # whether a column of the row is a share of what the job took, such as its seconds
 
 
 @dataclass(frozen=True)

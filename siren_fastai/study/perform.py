@@ -1,31 +1,80 @@
-"""One experiment, in the process that does it: its row, and its files."""
+"""One experiment, or several together, in the process that does it: rows, and files."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from siren_fastai.files import strict_json
+from siren_fastai.jobs.call import Failure, failure_of
+from siren_fastai.study.experiment import Experiment
 
-__all__ = ["perform"]
+__all__ = ["perform", "perform_group"]
 
 SCALARS = (str, int, float, bool, type(None))
+
+
+Done = tuple[dict, dict[str, bytes]]  # the row, and the files that were not written to a folder: name -> content
+
+
+def perform_group(
+    experiment: Experiment,
+    settings: Sequence[dict],
+    folders: Sequence[Path | None],  # as for `perform`
+) -> tuple[list[Done | Failure], str | None]:
+    """Do several experiments together, or one alone. If that fails, each is done alone: what fails then, has failed.
+
+    Returns: what came of each, and why they were not done together, if that was tried.
+    """
+    reason = None
+    if len(settings) > 1:
+        try:
+            return _together(experiment, settings, folders), None
+        except Exception as error:
+            reason = failure_of(error).message
+    return [_alone(experiment, *pair) for pair in zip(settings, folders, strict=True)], reason
+
+
+def _alone(experiment: Experiment, settings: dict, folder: Path | None) -> Done | Failure:
+    try:
+        return perform(experiment.run, settings, folder)
+    except Exception as error:
+        return failure_of(error)
+
+
+def _together(experiment: Experiment, settings: Sequence[dict], folders: Sequence[Path | None]) -> list[Done]:
+    with ExitStack() as stack:
+        places = [_place(folder, stack) for folder in folders]
+        rows = experiment.together.run(settings, places)
+        pairs = zip(rows, places, folders, strict=True)
+        return [(_row(row), _sent_back(place) if folder is None else {}) for row, place, folder in pairs]
 
 
 def perform(
     run: Callable,  # of the experiment
     settings: dict,
     folder: Path | None,  # where its files go; None on another machine, which sends them back
-) -> tuple[dict, dict[str, bytes]]:  # the row, and the files that were not written to `folder`: name -> content
+) -> Done:
     """Do one experiment. Raises: TypeError unless it returns a row of plain values; what it raises."""
-    if folder is not None:
-        for left in folder.iterdir():  # of the same call in a process that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        return _row(run(settings, folder)), {}
-    with TemporaryDirectory(prefix="siren_fastai-") as name:
-        row = _row(run(settings, Path(name)))
-        files = [path for path in Path(name).rglob("*") if path.is_file()]
-        return row, {path.relative_to(name).as_posix(): path.read_bytes() for path in files}
+    with ExitStack() as stack:
+        place = _place(folder, stack)
+        row = _row(run(settings, place))
+        return row, _sent_back(place) if folder is None else {}
+
+
+def _place(folder: Path | None, stack: ExitStack) -> Path:
+    """The folder, emptied; or a temporary one, until the end of `stack`."""
+    if folder is None:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="siren_fastai-")))
+    for left in folder.iterdir():  # of the same call in a process that was killed, or in a group that failed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return folder
+
+
+def _sent_back(place: Path) -> dict[str, bytes]:
+    files = [path for path in place.rglob("*") if path.is_file()]
+    return {path.relative_to(place).as_posix(): path.read_bytes() for path in files}
 
 
 def _row(result: Mapping) -> dict:

@@ -9,8 +9,10 @@ from siren_fastai.files import write_json
 from siren_fastai.jobs.call import Call, Failure
 from siren_fastai.jobs.run import check_jobs, run_jobs
 from siren_fastai.progress import Progress
+from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.folder import SETTINGS, Claim, claim_folder, read_record, state_of
-from siren_fastai.study.perform import perform
+from siren_fastai.study.groups import grouped
+from siren_fastai.study.perform import perform_group
 from siren_fastai.study.plan import Item, Plan, plan_study
 from siren_fastai.study.registry import Experiments, experiment_named
 
@@ -30,6 +32,7 @@ class Outcome:
     finished_before: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)  # slug -> the reason
     elsewhere: list[str] = field(default_factory=list)  # that another run is at, or has finished meanwhile
+    apart: dict[str, str] = field(default_factory=dict)  # slug -> why it could not be run together with others
 
 
 def run_study(
@@ -41,6 +44,7 @@ def run_study(
     experiments: Experiments | None = None,  # your own, by name: functions of (settings, folder) that return a dict
     progress: bool | Progress = True,  # one line for the whole study, with the time left
     overwrite: bool = False,  # replace results that were made with other settings
+    stack: int | None = None,  # most experiments in one job, see below; None: as many as is quickest, 1: one by one
 ) -> Outcome:
     """Run the experiments of a study that have no result in `folder` yet.
 
@@ -49,19 +53,26 @@ def run_study(
     After an interruption, or a kill, the next run goes on; what was running leaves nothing.
     On a cluster, the workers send files back: they need this library, but no folder that this machine has.
 
+    Where the experiment can, those that differ only in random seed, rate or scheme, say, run as one job: on a GPU many
+    at once, on a CPU small ones. Their rows are those of single runs up to rounding. Seconds are then each one's share,
+    so a study whose claims or figures are about seconds runs one by one unless `stack` says otherwise.
+
     Raises: before anything runs, ValueError and FileExistsError as `plan_study`, ValueError, ImportError and OSError as
     `run_jobs`; later OSError if results cannot be written. KeyboardInterrupt ends what is running.
     """
-    check_jobs(jobs)
+    processes = check_jobs(jobs)
+    if stack is not None and (isinstance(stack, bool) or not isinstance(stack, int) or stack < 1):
+        raise ValueError(f"`stack` must be an integer of 1 or more, got {stack!r}")
     plan = plan_study(study, Path(folder), experiment_named(study.experiment, experiments), only, overwrite)
     before = [item.slug for item in plan.finished]
-    run = _Run(plan, Outcome(Path(folder), finished_before=before, refused=plan.refused), scheduler is not None)
+    outcome = Outcome(Path(folder), finished_before=before, refused=plan.refused)
+    run = _Run(plan, outcome, scheduler is not None, _most(study, plan.experiment, stack), processes)
     _describe(study, plan, Path(folder))
     line = Progress() if progress is True else progress or None
     try:
-        with closing(run_jobs(perform, run.calls(), jobs, scheduler)) as outcomes:
-            for slug, outcome in outcomes:
-                run.keep(slug, outcome)
+        with closing(run_jobs(perform_group, run.calls(), jobs, scheduler)) as outcomes:
+            for slugs, found in outcomes:
+                run.keep(slugs, found)
                 if line:
                     line.show(run.ended / len(plan.todo), f"{run.ended}/{len(plan.todo)}")
     finally:
@@ -71,11 +82,20 @@ def run_study(
     return run.outcome
 
 
+def _most(study, experiment: Experiment, stack: int | None) -> int | None:
+    """The most experiments in a job: `stack` if it is given, 1 if the study asks for what a job would share."""
+    if stack is not None or experiment.together is None:
+        return stack
+    columns = [claim["measure"] for claim in study.claims]
+    columns += [figure[axis] for figure in study.figures for axis in ("x", "y") if axis in figure]
+    return 1 if any(experiment.together.shares(column) for column in columns) else None
+
+
 class _Run:
     """The experiments of one run: those that it has claimed, and what came of the others."""
 
-    def __init__(self, plan: Plan, outcome: Outcome, remote: bool):
-        self.plan, self.outcome, self.remote = plan, outcome, remote
+    def __init__(self, plan: Plan, outcome: Outcome, remote: bool, stack: int | None, processes: int):
+        self.plan, self.outcome, self.remote, self.stack, self.processes = plan, outcome, remote, stack, processes
         self.claims: dict[str, tuple[Item, Claim]] = {}
 
     @property
@@ -84,33 +104,49 @@ class _Run:
         return len(self.outcome.done) + len(self.outcome.failed) + len(self.outcome.elsewhere)
 
     def calls(self) -> Iterator[Call]:
-        """Claim one experiment after the other; those of another run once more at the end, in case it left some."""
-        busy, still_busy = [], []
-        for item in self.plan.todo:
-            yield from self._claimed(item, busy)
+        """Claim one group after the other; those of another run once more at the end, in case it left some."""
+        busy, still_busy, together = [], [], self.plan.experiment.together
+        groups = grouped(self.plan.todo, lambda item: item.record["settings"], together, self.stack, self.processes)
+        for group in groups:
+            yield from self._claimed(group, busy)
         for item in busy:
-            yield from self._claimed(item, still_busy)
+            yield from self._claimed([item], still_busy)
         self.outcome.elsewhere.extend(item.slug for item in still_busy)
 
-    def _claimed(self, item: Item, busy: list[Item]) -> Iterator[Call]:
+    def _claimed(self, group: list[Item], busy: list[Item]) -> Iterator[Call]:
+        """The call for those of the group that this run gets."""
+        claimed = [item for item in group if self._claim(item, busy)]
+        if claimed:
+            settings = [item.record["settings"] for item in claimed]
+            folders = [None if self.remote else self.claims[item.slug][1].work for item in claimed]
+            yield tuple(item.slug for item in claimed), (self.plan.experiment, settings, folders)
+
+    def _claim(self, item: Item, busy: list[Item]) -> bool:
         claim = claim_folder(item.path)
         if claim is None:
             busy.append(item)
-        elif self._was_done_elsewhere(item):
+            return False
+        if self._was_done_elsewhere(item):
             claim.abandon()
             self.outcome.elsewhere.append(item.slug)
-        else:
-            self.claims[item.slug] = item, claim
-            folder = None if self.remote else claim.work
-            yield item.slug, (self.plan.experiment.run, item.record["settings"], folder)
+            return False
+        self.claims[item.slug] = item, claim
+        return True
 
     def _was_done_elsewhere(self, item: Item) -> bool:
         """Whether another run has written a result since the plan was made."""
         state = state_of(item.path, item.record, self.plan.experiment.defaults)
         return state == "result" or (state == "other settings" and item.slug not in self.plan.replaced)
 
-    def keep(self, slug: str, outcome: tuple | Failure) -> None:
-        """Write what came of an experiment."""
+    def keep(self, slugs: tuple[str, ...], found: tuple | Failure) -> None:
+        """Write what came of a group of experiments, or of the process that had them."""
+        outcomes, reason = ([found] * len(slugs), None) if isinstance(found, Failure) else found
+        for slug, outcome in zip(slugs, outcomes, strict=True):
+            self._keep(slug, outcome)
+            if reason is not None:
+                self.outcome.apart[slug] = reason
+
+    def _keep(self, slug: str, outcome: tuple | Failure) -> None:
         item, claim = self.claims[slug]
         if isinstance(outcome, Failure):
             claim.fail(item.record, outcome.traceback)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment, Together
-from siren_fastai.study.fitting.settings import DEFAULTS, STACK_VARYING, check, stacks
+from siren_fastai.study.fitting.settings import DEFAULTS, STACK_VARYING, check, is_shared, stack_size, stacks
 
 __all__ = ["EXPERIMENT"]
 
@@ -21,4 +21,5 @@ def _run_together(settings: Sequence[Mapping], folders: Sequence[Path]) -> list[
     return run_fits(settings, folders)
 
 
-EXPERIMENT = Experiment("fit", _run, DEFAULTS, check=check, together=Together(_run_together, STACK_VARYING, stacks))
+TOGETHER = Together(_run_together, STACK_VARYING, stacks, stack_size, is_shared)
+EXPERIMENT = Experiment("fit", _run, DEFAULTS, check=check, together=TOGETHER)

@@ -75,6 +75,7 @@ class Course:
     steps: int
     samples: int
     seconds: float
+    together: int = 1  # fits in one stack, of whose seconds these are a share
 
 
 def prepare(
@@ -109,6 +110,7 @@ def score(
         **work_to_levels(table, settings["levels"], settings["level_unit"]),
         **work,
         "total_epochs": course.epochs,
+        "stacked": course.together,
         **dict(n_parameters=network.n_parameters, bytes=network.n_bytes, label_bytes=network.label_bytes),
         **split_quality(prediction, image, dls.train_ds),
         **off_grid_quality(learn.model, dls.train_ds, image, image_of(settings, zoom=2)),

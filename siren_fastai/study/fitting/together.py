@@ -7,6 +7,7 @@ from pathlib import Path
 
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.optimizers import OPTIMIZERS
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.learner import StackLearner, stack_learner
 from siren_fastai.study.fitting.network import Network
@@ -22,8 +23,8 @@ def run_fits(
 ) -> list[dict]:
     """Fit all in one stack, and return the rows of the study's table.
 
-    Seconds of training are a fit's share, those of the stack divided by its networks. A fit that diverges ends there in
-    its row and its history, and the others go on.
+    Seconds are a fit's share: those of the stack divided by its networks, whose number is in the column `stacked`. A
+    fit that diverges ends there in its row and its history, and the others go on.
     Raises: ValueError for networks or data of different shapes.
     """
     images, loaders, networks = zip(*map(prepare, settings), strict=True)
@@ -43,7 +44,8 @@ def _train(
 ) -> StackLearner:
     first, rates = settings[0], [own["lr"] for own in settings]
     _, cbs = recorders(first, loaders[0])
-    learn = stack_learner(loaders, [network.model for network in networks], rates, wd=first["wd"], cbs=cbs)
+    options = dict(opt_func=OPTIMIZERS[first["optimizer"]], lr=rates, wd=first["wd"], cbs=cbs)
+    learn = stack_learner(loaders, [network.model for network in networks], **options)
     fit_by_schedule(learn, first, loaders[0])
     return learn
 
@@ -58,5 +60,6 @@ def _course(whole: MetricHistory, each: StackHistory, index: int, finite: int) -
         steps, samples, last = min(finite + 1, total), finite, finite
     kept = [row for row in rows if row["opt_steps"] <= last]
     epochs = sum(row["opt_steps"] <= last for row in whole.rows)
-    seconds = whole.train_seconds / len(each.learn.rates) * steps / total
-    return Course(kept, epochs, steps, sum(each.batches[:samples]), seconds)
+    together = len(each.learn.rates)
+    seconds = whole.train_seconds / together * steps / total
+    return Course(kept, epochs, steps, sum(each.batches[:samples]), seconds, together)

@@ -101,11 +101,22 @@ def test_a_failure_is_told_and_gives_exit_code_1(study, capsys, monkeypatch):
         return {"psnr": 30.0}
 
     monkeypatch.setattr("siren_fastai.study.fitting.run.run_fit", fail)
-    assert run("run", "widths.yaml", "--jobs", 1, "--set", "mult=1") == 1
+    assert run("run", "widths.yaml", "--jobs", 1, "--stack", 1, "--set", "mult=1") == 1
     out, err = capsys.readouterr()
     assert "2 done, 1 failed\n  mult-1_seed-1 failed: RuntimeError: the lamp went out (see studies/widths/mult" in out
     assert "1 experiments failed; the others are complete" in err
     assert "in fail" in (study / "studies/widths/mult-1_seed-1/error.txt").read_text()
+
+
+def test_fits_that_cannot_share_a_job_are_run_one_by_one_which_is_told(study, capsys, monkeypatch):
+    def fail(settings, folders):
+        raise MemoryError("too many at once")
+
+    monkeypatch.setattr("siren_fastai.study.fitting.together.run_fits", fail)
+    assert run("run", "widths.yaml", "--jobs", 1, "--stack", 2, "--set", "mult=1") == 0
+    out = capsys.readouterr().out
+    assert "3 done" in out
+    assert "2 were run one by one, as they could not be run together: MemoryError: too many at once" in out
 
 
 def test_other_settings_need_y(study, capsys):

@@ -66,6 +66,9 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     lines = [f"{outcome.folder}: {', '.join(counts)}"]
     for slug, message in outcome.failed.items():
         lines.append(f"  {slug} failed: {message[:200]} (see {outcome.folder / slug / ERROR})")
+    if outcome.apart:
+        reason = next(iter(outcome.apart.values()))
+        lines.append(f"  {len(outcome.apart)} were run one by one, as they could not be run together: {reason[:200]}")
     return [*lines, f"`siren-fastai study results {outcome.folder}` prints the table"]
 
 

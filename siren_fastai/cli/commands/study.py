@@ -58,6 +58,13 @@ RUN = (
     ),
     Option("jobs", "processes, each with one thread (default: one for each core)", integer(1, 1024), metavar="N"),
     Option(
+        "stack",
+        "most fits to run as one job, where they differ in seed, rate, scheme or image alone (default: as many as is "
+        "quickest; 1 in a study about seconds)",
+        integer(1, 4096),
+        metavar="N",
+    ),
+    Option(
         "scheduler",
         "address of a Dask scheduler, such as tcp://host:8786, whose workers run the experiments (needs the package "
         "dask: pip install 'siren_fastai[dask]')",
@@ -142,7 +149,7 @@ def _go(chosen: Chosen, study, folder: Path) -> int:
 
     try:
         with as_usage():
-            options = {"only": chosen.only, "scheduler": chosen.scheduler, "overwrite": chosen.y}
+            options = {"only": chosen.only, "scheduler": chosen.scheduler, "overwrite": chosen.y, "stack": chosen.stack}
             outcome = run_study(study, folder, chosen.jobs, **options)
     except KeyboardInterrupt:
         message = f"interrupted; what is finished is in {folder}, and the same command goes on"

@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,11 @@ from PIL import Image
 import siren_fastai
 from siren_fastai.files import write_json
 from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
+from siren_fastai.study.matrix import Combination
 from siren_fastai.study.report import main, page, read_all
+from siren_fastai.study.restate import changed_settings, restate
 from siren_fastai.study.results import read_results
-from siren_fastai.study.study import load_study, study_names
+from siren_fastai.study.study import Study, load_study, study_names
 from siren_fastai.study.verdicts import RULE, verdict
 
 ROOT = Path(siren_fastai.__file__).parent.parent
@@ -128,7 +132,7 @@ def test_what_was_kept_is_the_study_as_it_is_now(path):
             f"{name} has changed since: run the study anew, or keep it anew"
         )
     axes = {tuple(item.axes) for item in study.combinations}
-    assert axes == {tuple(kept.table.attrs["axes"])}
+    assert axes == {tuple(kept.table.attrs["axes"])} and not changed_settings(kept, study)
 
 
 def test_the_pictures_of_all_studies_are_below_a_megabyte():
@@ -158,7 +162,34 @@ def test_the_table_of_a_study_is_at_the_best_rates():
         "first": {"scheme": 2},
         "than": {"scheme": 1},
     }
-    text = page([KeptStudy(STUDY | {"claims": [claim | {"retuned": "lr"}]}, {}, table)])
+    text = page([KeptStudy(STUDY | {"claims": [claim | {"retuned": "lr"}]}, {}, {}, table)])
     assert [line for line in text.splitlines() if line.startswith(("| 1 ", "| 2 "))] == [
         *("| 1 | a | 33 | 3 |", "| 1 | b | 33 | 3 |", "| 2 | a | 31 | 3 |", "| 2 | b | 31 | 3 |")
     ]
+
+
+def stated(**changes):
+    """The fixture's study as `load_study` returns it."""
+    items = [Combination(i, "", {"mult": m, "seed": s}, {}) for i, (m, s) in enumerate(product((1, 2), range(3)))]
+    return Study(**STUDY | {"combinations": items} | changes)
+
+
+def test_claims_that_were_worded_anew_take_the_place_of_the_kept_ones(folder, tmp_path):
+    path = keep_study(folder, tmp_path / "kept")
+    before = read_kept(path)
+    restate(path, stated(title="Wider", claims=[CLAIM | {"says": "Twice the width is better."}]))
+    after = read_kept(path)
+    assert after.study["title"] == "Wider" and after.study["claims"][0]["says"] == "Twice the width is better."
+    pd.testing.assert_frame_equal(after.table, before.table)
+    assert after.about == before.about
+
+
+def test_a_study_that_is_another_one_now_cannot_be_restated(folder, tmp_path):
+    path = keep_study(folder, tmp_path / "kept")
+    with pytest.raises(ValueError, match="other combinations now, run it again; mult=2, seed=2 has gone"):
+        restate(path, stated(combinations=stated().combinations[:-1]))
+    items = [replace(item, settings={"mult": item.axes["mult"], "lr": 0.2}) for item in stated().combinations]
+    with pytest.raises(ValueError, match="other settings now, run it again; lr changed"):
+        restate(path, stated(combinations=items))
+    with pytest.raises(ValueError, match="no column 'ssim'"):
+        restate(path, stated(claims=[CLAIM | {"measure": "ssim"}]))

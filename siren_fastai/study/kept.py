@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -16,12 +16,14 @@ from siren_fastai.files import replacing, strict_json
 from siren_fastai.study.claims import read_claim
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.figures import read_figure, study_figures
+from siren_fastai.study.folder import read_record
 from siren_fastai.study.results import read_histories, read_results
 from siren_fastai.study.table import cell
 
-__all__ = ["KeptStudy", "keep_study", "read_kept"]
+__all__ = ["PARTS", "KeptStudy", "common_settings", "keep_study", "named_columns", "read_kept", "write_kept"]
 
 DESCRIPTION = "study.json"  # `run_study` writes it to the folder of the results
+PARTS = ("name", "title", "source", "protocol", "full", "claims", "figures")  # of a study's description
 ALWAYS = ("psnr", "best_psnr", "train_seconds", "diverged")  # kept where a study has them
 DIGITS = 6  # significant, of the numbers kept
 MAX_PICTURES = 2  # of a study
@@ -34,6 +36,7 @@ class KeptStudy:
 
     study: Mapping[str, Plain]  # name, title, source, protocol, full, claims, figures, experiment
     about: Mapping[str, Plain]  # date, processor, version of torch
+    settings: Mapping[str, Plain]  # that all experiments had in common
     table: pd.DataFrame  # a row for each experiment: the axes, and the columns that claims and figures name
 
     @property
@@ -45,9 +48,7 @@ class KeptStudy:
 def keep_study(
     folder: str | Path,  # of the study, as `run_study` wrote it
     results: str | Path,  # the folder for NAME.json
-    pictures: str
-    | Path
-    | None = None,  # the folder for NAME-1.png and NAME-2.png, its first figures; None: no pictures
+    pictures: str | Path | None = None,  # the folder for NAME-1.png and so on, its first figures; None: none
 ) -> Path:
     """Write what is worth keeping of a study, and return the path of its JSON file; older files are replaced.
 
@@ -56,18 +57,16 @@ def keep_study(
     study, table = _description(Path(folder)), read_results(folder)
     if table.empty:
         raise ValueError(f"{folder} has no finished experiment: run the study first")
-    names = [*table.attrs["axes"], *_named(study), *ALWAYS]
+    names = [*table.attrs["axes"], *named_columns(study), *ALWAYS]
     columns = {name: [_rounded(value) for value in table[name]] for name in dict.fromkeys(names) if name in table}
-    about = {
-        **dict(date=str(date.today()), processor=_processor(), torch=version("torch")),
-        "experiments": len(table),
-    }
-    kept = KeptStudy(study, about, table)
+    about = dict(date=str(date.today()), processor=_processor(), torch=version("torch"), experiments=len(table))
+    settings = common_settings([read_record(Path(folder, slug))["settings"] for slug in table["slug"]])
+    kept = KeptStudy(study, about, settings, table)
     if pictures is not None:
         figures = study_figures(study["figures"][:MAX_PICTURES], table, read_histories(folder, table))
         for i, figure in enumerate(figures, 1):
             _save(figure, Path(pictures, f"{kept.name}-{i}.png"))
-    return _write(kept, columns, Path(results, f"{kept.name}.json"))
+    return write_kept(kept, columns, Path(results, f"{kept.name}.json"))
 
 
 def read_kept(
@@ -78,14 +77,20 @@ def read_kept(
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in content["columns"].items()})
         table.attrs["axes"] = list(content["axes"])
-        return KeptStudy(dict(content["study"]), dict(content["about"]), table.infer_objects())
+        parts = (dict(content[name]) for name in ("study", "about", "settings"))
+        return KeptStudy(*parts, table.infer_objects())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not the results of a study ({error!r:.200})") from None
 
 
-def _write(kept: KeptStudy, columns: Mapping[str, list], path: Path) -> Path:
-    """Write strict JSON with a line for each column."""
-    lines = [f' "{name}": {_line(value)}' for name, value in (("study", kept.study), ("about", kept.about))]
+def common_settings(settings: Sequence[Mapping[str, Plain]]) -> dict[str, Plain]:
+    """Return the settings that are the same in all experiments."""
+    return {name: value for name, value in settings[0].items() if all(one.get(name) == value for one in settings)}
+
+
+def write_kept(kept: KeptStudy, columns: Mapping[str, list], path: Path) -> Path:
+    """Write strict JSON with a line for each column, and return the path."""
+    lines = [f' "{name}": {_line(getattr(kept, name))}' for name in ("study", "about", "settings")]
     parts = [f"  {_line(name)}: {_line(values)}" for name, values in columns.items()]
     lines += [f' "axes": {_line(kept.table.attrs["axes"])}', ' "columns": {\n' + ",\n".join(parts) + "\n }"]
     with replacing(path) as temporary:
@@ -101,15 +106,15 @@ def _description(folder: Path) -> dict[str, Plain]:
     path = folder / DESCRIPTION
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
-        return {name: study[name] for name in ("name", "title", "source", "protocol", "full", "claims", "figures")}
+        return {name: study[name] for name in PARTS}
     except FileNotFoundError:
         raise ValueError(f"{folder} is not the folder of a study: it has no {DESCRIPTION}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the description of a study ({error!r:.200})") from None
 
 
-def _named(study: Mapping) -> list[str]:
-    """The columns that the study's claims and figures name."""
+def named_columns(study: Mapping) -> list[str]:
+    """Return the columns of results that the study's claims and figures name."""
     names: list[str | None] = []
     for claim in map(read_claim, study["claims"]):
         names += [claim.measure, *claim.first, *claim.than, *(claim.pair or ()), claim.retuned]

@@ -2,6 +2,7 @@
 
 `python -m siren_fastai.study.report docs/studies.md` writes it from benchmarks/results/studies/*.json. With
 `--keep FOLDER ...` it first keeps what `siren-fastai study run` left in those folders, the figures in docs/studies/.
+With `--restate` it first takes titles and claims from the studies as they are now, for claims that were worded anew.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from siren_fastai.study.claims import Claim, read_claim
 from siren_fastai.study.judging import in_words
 from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
 from siren_fastai.study.pairs import SEED
+from siren_fastai.study.restate import restate
 from siren_fastai.study.results import summary, to_markdown, wide
 from siren_fastai.study.retuning import best_values, take_best
+from siren_fastai.study.study import load_study
 from siren_fastai.study.table import column, keys
 from siren_fastai.study.verdicts import RULE, Verdict, verdict
 
@@ -118,11 +121,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep", type=Path, nargs="+", default=[], metavar="FOLDER", help="folders of finished studies"
     )
+    parser.add_argument("--restate", action="store_true", help="take titles and claims from today's studies")
     chosen = parser.parse_args(arguments)
     results = chosen.results or chosen.page.absolute().parent.parent / "benchmarks" / "results" / "studies"
     pictures = chosen.page.parent / chosen.page.stem
     for folder in chosen.keep:
         print(keep_study(folder, results, pictures))
+    if chosen.restate:
+        for path in sorted(results.glob("*.json")):
+            kept = read_kept(path)
+            restate(path, load_study(kept.study["name"], full=kept.study["full"]))
     text = page(read_all(results), [f"{pictures.name}/{path.name}" for path in sorted(pictures.glob("*.png"))])
     with replacing(chosen.page) as temporary:
         temporary.write_text(text, encoding="utf-8")

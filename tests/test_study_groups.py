@@ -39,7 +39,11 @@ def is_time(column):
     return column == "hours"
 
 
-TOGETHER = Together(add_all, ["a"], suits, best, is_time)
+def on_gpu(settings):
+    return settings["b"] == 99
+
+
+TOGETHER = Together(add_all, ["a"], suits, best, on_gpu, is_time)
 SUM = {"sum": Experiment("sum", add, {"b": 10}, ["a"], together=TOGETHER)}
 
 
@@ -127,6 +131,37 @@ def test_an_interruption_of_a_group_leaves_nothing(tmp_path, monkeypatch):
         run_study(study_of(a=[1, 2]), tmp_path, 1, experiments={"sum": stopping}, progress=False)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("a-")]
     assert run(study_of(a=[1, 2]), tmp_path).done == ["a-1", "a-2"]
+
+
+def sizes_of_jobs(monkeypatch, tmp_path, b, **options):
+    """The numbers of processes and of experiments in each job, of a run that does nothing."""
+    seen = []
+
+    def note(function, calls, jobs, scheduler):
+        seen.extend([jobs, [len(slugs) for slugs, _ in calls]])
+        return iter(())
+
+    monkeypatch.setattr("siren_fastai.study.runner.run_jobs", lambda *arguments: (item for item in note(*arguments)))
+    run_study(study_of(a=[1, 2, 3, 4], fixed={"b": b}), tmp_path, experiments=SUM, progress=False, **options)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "b, options, expected",
+    [
+        (1, dict(jobs=2), [2, [2, 2]]),
+        (99, dict(jobs=None), [1, [3, 1]]),
+        (99, dict(jobs=2), [2, [2, 2]]),
+        (1, dict(jobs=1, scheduler="tcp://a:1"), [1, [1, 1, 1, 1]]),
+        (1, dict(jobs=1, scheduler="tcp://a:1", stack=2), [1, [2, 2]]),
+        (99, dict(jobs=1, scheduler="tcp://a:1"), [1, [3, 1]]),
+    ],
+    ids=["cpu", "gpu", "gpu, 2 processes", "cluster", "cluster, asked for", "cluster of gpus"],
+)
+def test_a_gpu_gets_one_process_and_the_workers_of_a_cluster_one_experiment_each(
+    monkeypatch, tmp_path, b, options, expected
+):
+    assert sizes_of_jobs(monkeypatch, tmp_path, b, **options) == expected
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ class Together:
     varying: Sequence[str]  # the settings in which they may differ
     suits: Callable[[Settings], bool]  # whether experiments with these settings can be run together
     best: Callable[[Settings], int]  # how many of them are best run together; 1 for none
+    fills: Callable[[Settings], bool]  # whether a job of them fills the device, as on a GPU: then one process is enough
     shares: Callable[[str], bool]  # whether a column of the row is a share of what the job took, such as its seconds
 
 

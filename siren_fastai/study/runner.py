@@ -38,7 +38,7 @@ class Outcome:
 def run_study(
     study,  # a Study, as `load_study` returns it
     folder: str | Path,  # for its results: a folder for each experiment, named by its slug
-    jobs: int | None = None,  # processes, each with one thread; None is one for each core, 1 is this process
+    jobs: int | None = None,  # processes, each with one thread; None is one for each core, or for stacks on a GPU one
     only: Sequence[str] | None = None,  # slugs, or patterns of them such as "*seed-0*"
     scheduler: str | None = None,  # of a Dask cluster that runs the experiments instead, such as "tcp://host:8786"
     experiments: Experiments | None = None,  # your own, by name: functions of (settings, folder) that return a dict
@@ -55,18 +55,22 @@ def run_study(
 
     Where the experiment can, those that differ only in random seed, rate or scheme, say, run as one job: on a GPU many
     at once, on a CPU small ones. Their rows are those of single runs up to rounding. Seconds are then each one's share,
-    so a study whose claims or figures are about seconds runs one by one unless `stack` says otherwise.
+    so a study whose claims or figures are about seconds runs one by one unless `stack` says otherwise; a cluster of
+    CPUs does too, where it is the workers that share the experiments.
 
     Raises: before anything runs, ValueError and FileExistsError as `plan_study`, ValueError, ImportError and OSError as
     `run_jobs`; later OSError if results cannot be written. KeyboardInterrupt ends what is running.
     """
-    processes = check_jobs(jobs)
+    check_jobs(jobs)
     if stack is not None and (isinstance(stack, bool) or not isinstance(stack, int) or stack < 1):
         raise ValueError(f"`stack` must be an integer of 1 or more, got {stack!r}")
     plan = plan_study(study, Path(folder), experiment_named(study.experiment, experiments), only, overwrite)
     before = [item.slug for item in plan.finished]
     outcome = Outcome(Path(folder), finished_before=before, refused=plan.refused)
-    run = _Run(plan, outcome, scheduler is not None, _most(study, plan.experiment, stack), processes)
+    gpu = _fills_a_device(plan)
+    jobs = 1 if gpu and jobs is None else check_jobs(jobs)
+    stack = 1 if stack is None and scheduler and not gpu else _most(study, plan.experiment, stack)
+    run = _Run(plan, outcome, scheduler is not None, stack, jobs)
     _describe(study, plan, Path(folder))
     line = Progress() if progress is True else progress or None
     try:
@@ -89,6 +93,12 @@ def _most(study, experiment: Experiment, stack: int | None) -> int | None:
     columns = [claim["measure"] for claim in study.claims]
     columns += [figure[axis] for figure in study.figures for axis in ("x", "y") if axis in figure]
     return 1 if any(experiment.together.shares(column) for column in columns) else None
+
+
+def _fills_a_device(plan: Plan) -> bool:
+    """Whether there is only what runs together and then fills a GPU: more processes would only share it."""
+    together, settings = plan.experiment.together, [item.record["settings"] for item in plan.todo]
+    return together is not None and all(together.suits(each) and together.fills(each) for each in settings)
 
 
 class _Run:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment, Together
-from siren_fastai.study.fitting.settings import DEFAULTS, STACK_VARYING, check, is_shared, stack_size, stacks
+from siren_fastai.study.fitting.settings import DEFAULTS, STACK_VARYING, check, is_shared, on_gpu, stack_size, stacks
 
 __all__ = ["EXPERIMENT"]
 
@@ -21,5 +21,5 @@ def _run_together(settings: Sequence[Mapping], folders: Sequence[Path]) -> list[
     return run_fits(settings, folders)
 
 
-TOGETHER = Together(_run_together, STACK_VARYING, stacks, stack_size, is_shared)
+TOGETHER = Together(_run_together, STACK_VARYING, stacks, stack_size, on_gpu, is_shared)
 EXPERIMENT = Experiment("fit", _run, DEFAULTS, check=check, together=TOGETHER)

@@ -20,6 +20,7 @@ __all__ = [
     "WALKS",
     "check",
     "is_shared",
+    "on_gpu",
     "stack_size",
     "stacks",
 ]
@@ -133,7 +134,7 @@ def stack_size(settings: Mapping) -> int:
     step = settings["size"] ** 2 if settings["bs"] == "full" else settings["bs"]
     if settings["total_bytes"] is not None:
         return 1
-    if not _on_gpu(settings["device"]):
+    if not on_gpu(settings):
         return MAX_STACK_ON_CPU if step * max(widths) <= 2**17 else 1
     evaluated = min(settings["size"] ** 2, 2**14)
     bytes_each = 4 * sum(widths) * max(3 * step, 2 * evaluated)
@@ -145,12 +146,13 @@ def is_shared(column: str) -> bool:
     return "second" in column
 
 
-def _on_gpu(device: str) -> bool:
-    if device == "cpu":
+def on_gpu(settings: Mapping) -> bool:
+    """Whether fits with these settings run on a GPU."""
+    if settings["device"] == "cpu":
         return False
     from siren_fastai.fits.devices import device_of  # torch, which listing studies does without
 
-    return device_of(device).type == "cuda"
+    return device_of(settings["device"]).type == "cuda"
 
 
 def check(settings: Mapping) -> None:

@@ -18,7 +18,7 @@ from siren_fastai.cli.main import main
 from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
 from siren_fastai.compare import sweep as rd
-from siren_fastai.images import to_uint8
+from siren_fastai.images import load_image, to_uint8
 from siren_fastai.locks import LOCK, lock_folder
 from siren_fastai.names import CODEC_WEIGHTS
 from siren_fastai.sirn.decode import decode, decompress
@@ -366,3 +366,98 @@ def test_rates_may_come_from_a_config_file(folder, tmp_path, untrained):
     assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini"), "--print_config"]) == 0
     assert main(["rd", str(folder), "-c", str(tmp_path / "rd.ini")]) == 0
     assert len(list((tmp_path / "out" / "files").iterdir())) == 4
+
+
+# --- a folder of images
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of three images, one of them gray."""
+    (tmp_path / "in").mkdir()
+    for name, channels in (("a", 3), ("b", 1), ("c", 3)):
+        picture_file(tmp_path / "in" / f"{name}.png", 24, 32, channels)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def untrained_batch(monkeypatch):
+    """`compress` without training, in this process; the result maps a number of channels to an exception."""
+    bad = {}
+
+    def fake(image, *, progress, **options):
+        if bad.get(image.shape[-1]):
+            raise bad[image.shape[-1]]
+        report = {"bpp": 1.0, "psnr": 20.0, "ssim": None, "steps": 3, "seconds": 0.1, "interrupted": False}
+        report |= {"decoding_seconds": 0.1} | ({"reached": image.shape[-1] == 3} if "psnr" in options else {})
+        return SimpleNamespace(data=write(encoded(*image.shape)), report=report)
+
+    monkeypatch.setattr("siren_fastai.codec.batch.compress", fake)
+    return bad
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_each_image_of_a_folder_becomes_a_file(pictures, tmp_path, capsys, jobs):
+    out, arguments = tmp_path / "out", ["--bpp", "6", "--steps", "2", "--jobs", str(jobs)]
+    assert main(["compress", str(pictures), str(out), *arguments, "--report", str(tmp_path / "r.json")]) == 0
+    assert sorted(path.name for path in out.glob("*.sirn")) == ["a.sirn", "b.sirn", "c.sirn"]
+    for name in "abc":
+        assert decompress(out / f"{name}.sirn").shape == load_image(pictures / f"{name}.png").shape
+    assert set(json.loads((tmp_path / "r.json").read_text())) == {"a", "b", "c"}
+    assert capsys.readouterr().out.count("bits per pixel, PSNR") == 3
+
+
+def test_files_that_exist_are_left_out_unless_they_may_be_overwritten(pictures, tmp_path, capsys, untrained_batch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.sirn").write_text("good")
+    command = ["compress", str(pictures), str(out), "--bpp", "1", "--jobs", "1"]
+    assert main(command) == 0 and (out / "b.sirn").read_text() == "good"
+    assert "1 of 3 images are compressed already; --y compresses them again" in capsys.readouterr().out
+    assert main([*command, "--y"]) == 0 and decompress(out / "b.sirn").shape == (24, 32, 1)
+
+
+def test_an_image_that_fails_is_told_and_the_others_go_on(pictures, tmp_path, capsys, untrained_batch):
+    (pictures / "broken.png").write_text("no image")
+    untrained_batch[1] = ValueError("the smallest possible file has 99 bytes")
+    assert main(["compress", str(pictures), str(tmp_path / "out"), "--bpp", "1", "--jobs", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "broken.png: not an image that Pillow can read" in error and "b.png: ValueError: the smallest" in error
+    assert "error: 2 of 4 images failed; the others are compressed" in error
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.sirn")) == ["a.sirn", "c.sirn"]
+
+
+def test_a_psnr_that_an_image_of_a_folder_does_not_reach_is_told(pictures, tmp_path, capsys, untrained_batch):
+    assert main(["compress", str(pictures), str(tmp_path / "out"), "--psnr", "40", "--jobs", "1"]) == 1
+    assert "--psnr 40 was not reached by b; more --steps may help" in capsys.readouterr().err
+
+
+def test_an_interrupted_folder_keeps_what_is_compressed(pictures, tmp_path, refused, untrained_batch):
+    untrained_batch[1] = KeyboardInterrupt()
+    error = refused("compress", pictures, tmp_path / "out", "--bpp", "1", "--jobs", "1", code=130)
+    assert "interrupted; 1 of 3 images are compressed; the same command goes on" in error
+    assert [path.name for path in (tmp_path / "out").glob("*.sirn")] == ["a.sirn"]
+
+
+def test_folders_that_cannot_be_compressed_are_refused(pictures, tmp_path, refused):
+    picture_file(pictures / "a.jpg", 24, 32, 3)
+    assert "a.jpg and a.png would both be a.sirn; rename one" in refused("compress", pictures, tmp_path, "--bpp", "1")
+    (tmp_path / "none").mkdir()
+    assert "there are no images in" in refused("compress", tmp_path / "none", tmp_path / "out", "--bpp", "1")
+    file = tmp_path / "file"
+    file.touch()
+    (pictures / "a.jpg").unlink()
+    assert "is a file; name a folder" in refused("compress", pictures, file, "--bpp", "1")
+
+
+@pytest.mark.slow
+def test_rd_in_processes_measures_the_same_files(pictures, tmp_path):
+    tables = []
+    for jobs in ("1", "2"):
+        out = tmp_path / jobs
+        command = ["rd", str(pictures), "--output", str(out), "--bpp", "6", "0.01", "--steps", "2", "--codecs", "jpeg"]
+        assert main([*command, "--jobs", jobs]) == 0
+        table = pd.read_csv(out / "rd.csv").sort_values(["picture", "codec", "setting"], ignore_index=True)
+        assert {path.name for path in (out / "files").iterdir()} == {f"{name}_6.0bpp.sirn" for name in "abc"}
+        tables.append(table[["picture", "codec", "setting"]])
+    pd.testing.assert_frame_equal(*tables)

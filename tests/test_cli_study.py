@@ -70,6 +70,7 @@ def test_list_names_the_studies_of_the_library(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == study_names()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
 def test_run_results_and_plot(study, capsys):
     assert run("run", "widths.yaml", "--jobs", 1) == 0
     assert "studies/widths: 6 done\n" in capsys.readouterr().out and len(folders(study / "studies/widths")) == 6
@@ -88,6 +89,8 @@ def test_run_results_and_plot(study, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [(row["seed"], row["count"]) for row in rows] == [(0, 2), (1, 2), (2, 2)]
 
+    assert run("results", "studies/widths", "--format", "tensorboard") == 0
+    assert capsys.readouterr().out == "`tensorboard --logdir studies/widths/summaries` shows them\n"
     assert run("plot", "studies/widths", "--output", "figures") == 0
     assert sorted(os.listdir("figures")) == ["figure_1.png", "figure_2.png"]
     assert run("plot", "studies/widths", "--output", "figures") == 2
@@ -145,6 +148,7 @@ def test_other_settings_need_y(study, capsys):
         (["run", "widths.yaml", "--jobs", "0"], "must be an integer from 1 to 1024"),
         (["results", "nowhere"], "there is no folder nowhere"),
         (["results", "."], "holds no results"),
+        (["results", ".", "--format", "tensorboard"], "holds no results"),
     ],
 )
 def test_wrong_arguments_are_one_line(study, capsys, arguments, message):

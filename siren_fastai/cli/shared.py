@@ -8,9 +8,11 @@ __all__ = [
     "COLOR",
     "CONFIG",
     "DEVICE",
+    "JOBS",
     "MAX_SECONDS",
     "OVERWRITE",
     "PRINT_CONFIG",
+    "SCHEDULER",
     "SEED",
     "SIRN_FILE",
     "SIZE",
@@ -46,4 +48,11 @@ STEPS = Option(
     "training steps, the last 60 % of them with quantised weights (default: 110 per unit of the network's width)",
     integer(1),
     metavar="N",
+)
+JOBS = Option("jobs", "processes, each with one thread (default: one for each core)", integer(1, 1024), metavar="N")
+SCHEDULER = Option(
+    "scheduler",
+    "address of a Dask scheduler, such as tcp://host:8786, whose workers do the work instead (needs the package dask: "
+    "pip install 'siren_fastai[dask]')",
+    metavar="ADDRESS",
 )

@@ -51,6 +51,11 @@ class EncodeProgress(ProgressLine):
         super().__init__(progress)
         self.total, self.tries, self.before, self.n, self.current = total, tries, 0.0, 0, None
 
+    @property
+    def options(self) -> dict:
+        """The arguments of `compress` that tell it of the work."""
+        return {"cbs": [self], "on_plan": self.plan}
+
     def plan(self, plan: Plan) -> None:
         """Note what the next encode is to do."""
         if self.current is not None:

@@ -6,6 +6,7 @@ to, in 8 bits. PSNR is over R, G and B together, per image. `compare.curves` sum
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from siren_fastai.codec.compress import compress
 from siren_fastai.compare.curves import COLUMNS, OURS
 from siren_fastai.files import replacing
 from siren_fastai.images import load_image, to_uint8
+from siren_fastai.jobs.call import Failure
+from siren_fastai.jobs.run import run_jobs
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.sirn.reader import TRUSTED
@@ -31,6 +34,8 @@ def points(
     mode: str | None = None,
     folder: str | Path | None = None,
     say: Callable[[str], None] | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
     **options,
 ) -> Iterator[dict]:
     """One row (a dict with the keys `COLUMNS`) after the other: the classics of all images, then rate by rate ours.
@@ -39,7 +44,9 @@ def points(
     `QUALITIES`. `codecs`: the classics; None all that Pillow has, () none. `mode`: that of `load_image`.
     `folder`: our files are kept there, `<picture>_<rate>bpp.sirn`; None keeps none. `options` go to `compress`, such
     as `steps` and `seed`. A rate that an image is too small for is reported to `say` and left out.
-    SSIM is NaN for images below 7x7 pixels. Encode and decode seconds are wall-clock, in this process.
+    `jobs`, `scheduler`: our files come from so many processes with one thread each, or from a Dask cluster, as they are
+    ready.
+    SSIM is NaN for images below 7x7 pixels. Encode and decode seconds are wall-clock, in the process that does it.
     Raises: ValueError at the first row for no images, two of one name, a rate that is not above 0, an unknown codec;
     KeyboardInterrupt for a Ctrl-C, also one after which `compress` returns what it has.
     """
@@ -50,15 +57,30 @@ def points(
         for codec in codecs:
             for quality in QUALITIES[codec]:
                 yield _classic(path.name, levels, codec, quality)
-    for rate in sorted(set(map(float, rates))):
-        for path in paths:
-            name = None if folder is None else Path(folder) / coded_name(path, rate)
-            try:
-                yield _ours(path.name, to_uint8(load_image(path, mode=mode)), rate, name, options)
-            except ValueError as error:
-                if say is None:
-                    raise
-                say(f"{path.name} at {rate:g} bits per pixel is left out: {error}")
+    ordered = [(rate, path) for rate in sorted(set(map(float, rates))) for path in paths]
+    calls = (
+        ((rate, path), (path.name, to_uint8(load_image(path, mode=mode)), rate, options)) for rate, path in ordered
+    )
+    alone = jobs == 1 and scheduler is None
+    found = ((key, _ours(*arguments)) for key, arguments in calls) if alone else run_jobs(_ours, calls, jobs, scheduler)
+    with closing(found) as outcomes:
+        for (rate, path), outcome in outcomes:
+            if not isinstance(outcome, tuple):
+                _leave_out(f"{path.name} at {rate:g} bits per pixel is left out: ", outcome, say)
+                continue
+            row, data = outcome
+            if folder is not None:
+                with replacing(Path(folder) / coded_name(path, rate)) as temporary:
+                    temporary.write_bytes(data)
+            yield row
+
+
+def _leave_out(about: str, reason: str | Failure, say: Callable[[str], None] | None) -> None:
+    """Say why there is no point. Raises: without `say` ValueError for too low a rate, otherwise RuntimeError."""
+    failed = isinstance(reason, Failure)
+    if say is None:
+        raise RuntimeError(reason.traceback) if failed else ValueError(reason)
+    say(about + (reason.message if failed else reason))
 
 
 def coded_name(picture: str | Path, rate: float) -> str:
@@ -91,19 +113,19 @@ def _classic(picture: str, levels: np.ndarray, codec: str, quality: int) -> dict
     return _row(picture, codec, quality, len(data), decoded, levels, times)
 
 
-def _ours(picture: str, levels: np.ndarray, rate: float, path: Path | None, options: dict) -> dict:
+def _ours(picture: str, levels: np.ndarray, rate: float, options: dict) -> tuple[dict, bytes] | str:
+    """The row and the file, or why the rate is too low."""
     began = time.perf_counter()
-    made = compress(torch.from_numpy(levels), bpp=rate, **options)
+    try:
+        made = compress(torch.from_numpy(levels), bpp=rate, **options)
+    except ValueError as error:
+        return str(error)
     if made.report["interrupted"]:
         raise KeyboardInterrupt  # what there is was not trained to its end: no point of a comparison
-    data, encoded = made.data, time.perf_counter()
-    if path is not None:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-        data, encoded = path.read_bytes(), time.perf_counter()
-    decoded = decompress(data, TRUSTED)
+    encoded = time.perf_counter()
+    decoded = decompress(made.data, TRUSTED)
     times = encoded - began, time.perf_counter() - encoded
-    return _row(picture, OURS, rate, len(data), decoded, levels, times)
+    return _row(picture, OURS, rate, len(made.data), decoded, levels, times), made.data
 
 
 def _row(

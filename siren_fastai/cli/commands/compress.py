@@ -5,15 +5,20 @@ from pathlib import Path
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage
 from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
 from siren_fastai.cli.paths import check_output, kept_apart, same_file
-from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
+from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, JOBS, OVERWRITE, PRINT_CONFIG, SCHEDULER, SEED, STEPS
 from siren_fastai.files import persist, replacing, write_json
 from siren_fastai.names import CLUSTER_BASES, CLUSTER_USES, CODEC_WEIGHTS, DENOISERS
 
 __all__ = ["COMMAND"]
 
 OPTIONS = (
-    Option("image", "the image to compress", metavar="IMAGE", positional=True),
-    Option("output", "the file to write, such as image.sirn", metavar="OUTPUT", positional=True),
+    Option("image", "the image to compress, or a folder of images", metavar="IMAGE", positional=True),
+    Option(
+        "output",
+        "the file to write, such as image.sirn; for a folder of images the folder of their files",
+        metavar="OUTPUT",
+        positional=True,
+    ),
     CONFIG,
     OVERWRITE,
     COLOR,
@@ -30,6 +35,7 @@ OPTIONS = (
     DEVICE,
     PRINT_CONFIG,
 )
+FOLDER = (JOBS, SCHEDULER)
 TARGETS = (
     Option("bpp", "bits per pixel of the whole file, at most", positive),
     Option("psnr", "PSNR to reach, in dB over all channels, in as few bytes as possible", positive, metavar="DB"),
@@ -58,6 +64,17 @@ HELPERS = (
 
 
 def run(chosen: Chosen) -> int:
+    """Compress the image, or each image of a folder. Returns the exit code."""
+    options = {**_target(chosen), **_helpers(chosen), "steps": chosen.steps, "seed": chosen.seed}
+    options["weights"] = chosen.weights
+    if Path(chosen.image).is_dir():
+        from siren_fastai.cli.folders import compress_folder
+
+        return compress_folder(chosen, options, _described)
+    return _compress(chosen, options)
+
+
+def _compress(chosen: Chosen, options: dict) -> int:
     """Write the file and, if asked, the report; after Ctrl-C the best so far."""
     from siren_fastai.cli.terminal import EncodeProgress
     from siren_fastai.codec.compress import compress
@@ -65,8 +82,6 @@ def run(chosen: Chosen) -> int:
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
 
-    options = {**_target(chosen), **_helpers(chosen), "steps": chosen.steps, "seed": chosen.seed}
-    options["weights"] = chosen.weights
     with as_usage():
         device = device_of(chosen.device)
         image = read_image(chosen.image, chosen.color, name="IMAGE")
@@ -185,9 +200,15 @@ COMMAND = Command(
     name="compress",
     summary="write an image as a small file",
     about="Compress an image: a network is fitted to it, quantised, and written as one small file. Ctrl-C stops and "
-    "writes the best file so far, next to a file that exists.",
+    "writes the best file so far, next to a file that exists. Of a folder, each image becomes a file of its own, in "
+    "several processes; images whose file exists are left out, so that the same command goes on after an interruption.",
     usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q | --max_bytes N) [options]",
-    groups={"options": OPTIONS, "target, exactly one": TARGETS, "helpers, off unless given": HELPERS},
+    groups={
+        "options": OPTIONS,
+        "target, exactly one": TARGETS,
+        "helpers, off unless given": HELPERS,
+        "for a folder of images": FOLDER,
+    },
     run=run,
     complete=complete,
     on_interrupt="finishing with the best result so far; press again to stop",

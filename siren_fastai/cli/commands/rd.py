@@ -1,11 +1,12 @@
 """`siren-fastai rd`: bits and PSNR of a folder of images, compressed by this library and by the classics."""
 
+from contextlib import closing
 from pathlib import Path
 
 from siren_fastai.cli.errors import INTERRUPTED, CommandError, as_usage
-from siren_fastai.cli.options import Chosen, Command, Option, positive
+from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
 from siren_fastai.cli.paths import check_outputs
-from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SEED, STEPS
+from siren_fastai.cli.shared import COLOR, CONFIG, DEVICE, OVERWRITE, PRINT_CONFIG, SCHEDULER, SEED, STEPS
 from siren_fastai.files import persist, replacing
 from siren_fastai.names import CLASSICS
 
@@ -28,18 +29,27 @@ OPTIONS = (
     STEPS,
     SEED,
     DEVICE,
+    Option(
+        "jobs",
+        "processes that compress, each with one thread; the seconds of the table are then theirs",
+        integer(1, 1024),
+        1,
+        metavar="N",
+    ),
+    SCHEDULER,
     PRINT_CONFIG,
 )
 
 
 def run(chosen: Chosen) -> int:
     """Write rd.csv, rd.json, rd.png and our files; after Ctrl-C what is measured so far."""
+    from siren_fastai.cli.folders import images_in
     from siren_fastai.compare.sweep import check_sweep
     from siren_fastai.fits.devices import device_of
     from siren_fastai.fits.image import read_image
     from siren_fastai.locks import lock_folder
 
-    paths = _images(chosen.folder)
+    paths = images_in(chosen.folder)
     with as_usage():
         device = device_of(chosen.device)
         images = (read_image(path, chosen.color, name="FOLDER") for path in paths)  # an error now, not after hours
@@ -58,15 +68,21 @@ def _sweep(chosen: Chosen, paths: list[Path], folder: Path, codecs: tuple[str, .
     from siren_fastai.compare.curves import OURS
     from siren_fastai.compare.sweep import points
 
-    line, rows, interrupted = EncodeProgress(work), [], False
-    options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False, "cbs": [line]}
-    options["on_plan"] = line.plan
+    line, rows, interrupted, total = EncodeProgress(work), [], False, len(paths) * len(set(chosen.bpp))
+    options = {"steps": chosen.steps, "seed": chosen.seed, "device": device, "progress": False}
+    shared = chosen.jobs > 1 or chosen.scheduler is not None
+    options |= {"jobs": chosen.jobs, "scheduler": chosen.scheduler} if shared else line.options
     try:
-        with as_usage():
-            for row in points(paths, chosen.bpp, codecs, mode, folder / "files", line.say, **options):
+        with (
+            as_usage(),
+            closing(points(paths, chosen.bpp, codecs, mode, folder / "files", line.say, **options)) as found,
+        ):
+            for row in found:
                 rows.append(row)
                 if row["codec"] == OURS:
                     line.say(_described(row))
+                    if shared:
+                        line.progress.show(sum(each["codec"] == OURS for each in rows) / total)
                     _write_csv(rows, folder)
     except KeyboardInterrupt:
         interrupted = True
@@ -96,20 +112,6 @@ def _described(row: dict) -> str:
         f"{row['picture']} at {row['setting']:g}: {row['bytes']:,} bytes, {row['bpp']:.4f} bits per pixel, "
         f"{row['psnr']:.2f} dB, {row['encode_s']:.1f} s"
     )
-
-
-def _images(folder: str) -> list[Path]:
-    """The files in `folder` with the suffix of an image. Raises: CommandError if there are none."""
-    from PIL import Image
-
-    if not Path(folder).is_dir():
-        raise CommandError(f"there is no folder {folder}")
-    suffixes = Image.registered_extensions()
-    found = (path for path in Path(folder).iterdir() if path.suffix.lower() in suffixes and path.is_file())
-    paths = sorted(path for path in found if not path.name.startswith("."))
-    if not paths:
-        raise CommandError(f"there are no images in {folder}")
-    return paths
 
 
 def _output(chosen: Chosen, paths: list[Path]) -> Path:

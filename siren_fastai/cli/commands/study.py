@@ -5,12 +5,12 @@ from pathlib import Path
 
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage, did_you_mean
 from siren_fastai.cli.options import Chosen, Command, Option, integer
-from siren_fastai.cli.shared import CONFIG, OVERWRITE, PRINT_CONFIG
+from siren_fastai.cli.shared import CONFIG, JOBS, OVERWRITE, PRINT_CONFIG, SCHEDULER
 
 __all__ = ["COMMAND"]
 
 ACTIONS = ("list", "show", "run", "results", "plot")
-FORMATS = ("markdown", "csv", "json")
+FORMATS = ("markdown", "csv", "json", "tensorboard")
 STUDIES = Path("studies")  # where results go unless --output says otherwise
 
 
@@ -56,7 +56,7 @@ RUN = (
         metavar="SLUG",
         repeated=True,
     ),
-    Option("jobs", "processes, each with one thread (default: one for each core)", integer(1, 1024), metavar="N"),
+    JOBS,
     Option(
         "stack",
         "most fits to run as one job, where they differ in seed, rate, scheme or image alone (default: as many as is "
@@ -64,18 +64,14 @@ RUN = (
         integer(1, 4096),
         metavar="N",
     ),
-    Option(
-        "scheduler",
-        "address of a Dask scheduler, such as tcp://host:8786, whose workers run the experiments (needs the package "
-        "dask: pip install 'siren_fastai[dask]')",
-        metavar="ADDRESS",
-    ),
+    SCHEDULER,
     Option("dry_run", "print what would run, and run nothing", None),
 )
 RESULTS = (
     Option(
         "format",
-        "markdown: medians and ranges over the random seeds, and the verdicts; csv, json: a row for each experiment",
+        "markdown: medians and ranges over the random seeds, and the verdicts; csv, json: a row for each experiment; "
+        "tensorboard: event files for its HPARAMS tab, in FOLDER/summaries",
         choices=FORMATS,
         default="markdown",
     ),
@@ -164,6 +160,8 @@ def _results(chosen: Chosen) -> int:
     from siren_fastai.cli.studies import results_text
     from siren_fastai.files import replacing
 
+    if chosen.format == "tensorboard":
+        return _write_hparams(chosen)
     output = _checked_output(chosen)
     with as_usage():
         text = results_text(Path(chosen.target), chosen.format, chosen.by, chosen.measure)
@@ -172,6 +170,17 @@ def _results(chosen: Chosen) -> int:
         return 0
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _write_hparams(chosen: Chosen) -> int:
+    from siren_fastai.study.hparams import write_hparams
+
+    if not list(Path(chosen.target).glob("*/result.json")):
+        raise CommandError(f"{chosen.target} holds no results; name the folder that `siren-fastai study run` wrote")
+    with as_usage():
+        folder = write_hparams(chosen.target)
+    print(f"`tensorboard --logdir {folder}` shows them")
     return 0
 
 

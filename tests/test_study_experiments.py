@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,9 @@ from siren_fastai.names import OPTIMIZER_NAMES
 from siren_fastai.optimizers import OPTIMIZERS
 from siren_fastai.quality import psnr
 from siren_fastai.schemes import SCHEMES
+from siren_fastai.study.experiments.difference import EXPERIMENT as DIFFERENCE
 from siren_fastai.study.experiments.fit import EXPERIMENT
+from siren_fastai.study.expressions import plain_value
 from siren_fastai.study.fitting.data import image_of, loaders_of
 from siren_fastai.study.fitting.network import network_of, scheme_of
 from siren_fastai.study.fitting.run import fit_settings
@@ -294,6 +298,29 @@ def test_between_the_pixels_the_image_at_twice_the_size_is_the_reference(tmp_pat
     assert fit.row["psnr_bilinear"] == pytest.approx(psnr(fit.learn.render(size=32), smooth), abs=1e-3)
     assert run(tmp_path, image="text", size=100, epochs=1)["psnr_off_grid"] is None, "it has 172 rows, not 200"
     assert run(tmp_path, coords="raster")["psnr_bilinear"] is None
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_lists_every_setting_with_its_default():
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", PAGE, flags=re.M))
+    assert {name: plain_value(text) if "[" not in text else json.loads(text) for name, text in rows.items()} == DEFAULTS
+    assert list(rows) == list(DEFAULTS)
+    named = {word for row in PAGE.splitlines() for word in re.findall(r"`([\w]+)`", row)}
+    for choices in (IMAGES, *CHOICES.values()):
+        assert {choice for choice in choices if isinstance(choice, str)} <= named
+
+
+def test_the_documentation_lists_every_column(tmp_path):
+    fit, difference = PAGE.split("## `difference`")
+    cells = [re.findall(r"^\| (`.*?) \|.*\|.*\|$", part, flags=re.M) for part in (fit.split("| column")[1], difference)]
+    listed = [[name for cell in part for name in re.findall(r"`(\w+)`", cell)] for part in cells]
+    row = EXPERIMENT.run(complete(levels=[30]), tmp_path)
+    assert sorted(listed[0]) == sorted(row)
+    whole = DIFFERENCE.run(DIFFERENCE.complete({**TINY, "levels": [30], "other": {}}), tmp_path)
+    assert sorted(listed[1]) == sorted(set(whole) - set(row))
+    assert all(f"`{name}`" in PAGE for name in HISTORY_COLUMNS)
 
 
 REFUSED = {

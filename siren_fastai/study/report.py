@@ -35,9 +35,9 @@ random seeds, and with each side's own learning rate where the note chose one fo
 are of one run with one seed. Not reproduced is as good a result as reproduced.
 
 `siren-fastai study list` names the studies, and `siren-fastai study run NAME` repeats one. The numbers are those of the
-protocol that each study states; `--full` is closer to the note's own and takes hours or days. `siren-fastai study
-results FOLDER` prints the verdicts of your own run. This page is written by `python -m siren_fastai.study.report
-docs/studies.md` from `benchmarks/results/studies/`.
+protocol that each study states; `--full` is closer to the note's own and takes hours or days.
+`siren-fastai study results FOLDER` prints the verdicts of your own run. This page is written by
+`python -m siren_fastai.study.report docs/studies.md` from `benchmarks/results/studies/`.
 
 ## How a claim is judged
 """

@@ -105,18 +105,16 @@ def summary(
     """
     measures = measures if isinstance(measures, Mapping) else {name: better_of(name) for name in measures}
     check_columns(table, [*by, *measures])
-    places = keys(table, by)
     columns = {name: numbers_of(table, name, better) for name, better in measures.items()}
+    groups: dict[tuple, list[int]] = {}
+    for place, group in enumerate(keys(table, by)):
+        groups.setdefault(group, []).append(place)
     rows = [
-        {**dict(zip(by, place, strict=True)), "measure": name, **spread(_picked(values, places, place))}
-        for place in dict.fromkeys(places)
+        {**dict(zip(by, group, strict=True)), "measure": name, **spread(values[place] for place in places)}
+        for group, places in groups.items()
         for name, values in columns.items()
     ]
     return pd.DataFrame(rows, columns=[*by, "measure", *STATISTICS]).astype({name: float for name in STATISTICS[:3]})
-
-
-def _picked(values: Sequence[float], places: Sequence[tuple], place: tuple) -> list[float]:
-    return [value for value, other in zip(values, places, strict=True) if other == place]
 
 
 def wide(

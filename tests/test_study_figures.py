@@ -66,6 +66,15 @@ def test_each_group_draws_the_learning_rate_with_the_best_last_median():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1", "2"]
 
 
+def test_none_is_a_group_of_its_own():
+    table = pd.concat([results({1: [30] * 3}, freeze=None), results({1: [20] * 3}, freeze="[0]")])
+    figure = draw({"kind": "points", "x": "scheme", "y": "psnr", "group": "freeze"}, table)
+    assert medians(figure.axes[0]) == [20, 30]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["[0]", "none"]
+    runs = histories({(1, 0, 0.1): [20, 30], (None, 0, 0.1): [10, 15]})
+    assert [line.get_ydata().tolist() for line in draw(CURVES, runs).axes[0].lines] == [[20, 30], [10, 15]]
+
+
 def test_points_are_medians_and_ranges_in_the_order_of_the_values_if_they_are_few():
     figure = draw(POINTS, results({2: [30, 31, 35], 1: [33, 33, 33], "siren": [20, 21, 22]}))
     (axes,) = figure.axes

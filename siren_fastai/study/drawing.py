@@ -13,11 +13,13 @@ from siren_fastai.study.table import better_of, column, in_order, median, number
 __all__ = ["draw_curves", "draw_ranges", "label", "lines_of", "wants_log"]
 
 LABELS = {"psnr": "PSNR (dB)", "best_psnr": "best PSNR (dB)", "ssim": "SSIM", "mse": "MSE", "lr": "learning rate"}
+LABELS |= {"omega_0": "omega_0", "hidden_omega_0": "hidden omega_0"}
 LABELS |= {"seconds": "processor seconds", "train_seconds": "processor seconds of training", "flops": "operations"}
 LOG_RATIO = 30  # positive measures that span more than this get a logarithmic axis
 POINTS = 200  # of a curve whose runs were measured at different places
 MANY = 8  # lines of points; more are sorted by their median
 GRAY = "0.45"
+ALL = object()  # the one group of a figure without groups; None is a value
 
 
 def label(name: str) -> str:
@@ -47,11 +49,11 @@ def draw_curves(
 
     A line ends where a run has no number any more.
     """
-    groups = in_order(column(rows, spec.group)) if spec.group else [None]
+    groups = in_order(column(rows, spec.group)) if spec.group else [ALL]
     for group, color in colors_of(groups).items():
-        part = where(rows, {spec.group: group}) if spec.group else rows
+        part = rows if group is ALL else where(rows, {spec.group: group})
         x, runs = _on_one_grid(part, spec.x, spec.y)
-        axes.plot(x, np.median(runs, axis=0), color=color, label=None if group is None else str(group))
+        axes.plot(x, np.median(runs, axis=0), color=color, label=None if group is ALL else _text(group))
         axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
     axes.set_xlabel(label(spec.x))
     axes.grid(alpha=0.3)
@@ -77,19 +79,23 @@ def draw_ranges(
 
     What was not reached is said at the median's place; a range that it ends has an arrow.
     """
-    names, groups = (spec.x or spec.group), in_order(column(rows, spec.group)) if spec.group and spec.x else [None]
+    names, groups = (spec.x or spec.group), in_order(column(rows, spec.group)) if spec.group and spec.x else [ALL]
     height = 0.7 / len(groups)
     for group, color in colors_of(groups).items():
         offset = (groups.index(group) - (len(groups) - 1) / 2) * height
         for place, name in enumerate(lines):
-            part = where(rows, {names: name} if group is None else {names: name, spec.group: group})
+            part = where(rows, {names: name} if group is ALL else {names: name, spec.group: group})
             numbers = spread(numbers_of(part, spec.y, better_of(spec.y)))
             _draw_range(axes, place + offset, numbers, spec.kind, color, height)
-        if group is not None:
-            axes.plot([], [], "o", color=color, label=str(group))
-    axes.set_yticks(range(len(lines)), [str(name) for name in lines], fontsize=8)
+        if group is not ALL:
+            axes.plot([], [], "o", color=color, label=_text(group))
+    axes.set_yticks(range(len(lines)), [_text(name) for name in lines], fontsize=8)
     axes.set(xlabel=label(spec.y), ylim=(len(lines) - 0.4, -0.6))
     axes.grid(axis="x", alpha=0.3)
+
+
+def _text(value) -> str:
+    return "none" if value is None else str(value)
 
 
 def lines_of(

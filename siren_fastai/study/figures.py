@@ -91,7 +91,7 @@ def _page(spec: FigureSpec, rows: pd.DataFrame, panels: int) -> Figure:
         return Figure(figsize=(WIDTH * panels, CURVES_HEIGHT), layout="constrained")
     lines = len(set(column(rows, spec.x or spec.group)))
     colors = len(set(column(rows, spec.group))) if spec.group and spec.x else 1
-    return Figure(figsize=(WIDTH * panels, 1.0 + LINE_HEIGHT * lines * max(1.0, 0.7 * colors)), layout="constrained")
+    return Figure(figsize=(WIDTH * panels, 1.3 + LINE_HEIGHT * lines * max(1.0, 0.7 * colors)), layout="constrained")
 
 
 def _add_legend(figure: Figure, title: str) -> None:

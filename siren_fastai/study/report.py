@@ -21,7 +21,7 @@ from siren_fastai.study.restate import restate
 from siren_fastai.study.results import summary, to_markdown, wide
 from siren_fastai.study.retuning import best_values, take_best
 from siren_fastai.study.study import load_study
-from siren_fastai.study.table import column, keys
+from siren_fastai.study.table import column, in_order, keys
 from siren_fastai.study.verdicts import RULE, Verdict, verdict
 
 __all__ = ["main", "page", "read_all"]
@@ -100,8 +100,11 @@ def _table(study: KeptStudy) -> list[str]:
     measures = {claim.measure: claim for claim in claims}
     if not measures or not by or len(set(keys(table, by))) > MAX_ROWS:
         return []
-    parts = [_at_best(table, claim, by) for claim in measures.values()]
-    return ["", to_markdown(wide(pd.concat(parts, ignore_index=True))).rstrip()]
+    shown = wide(pd.concat([_at_best(table, claim, by) for claim in measures.values()], ignore_index=True))
+    for name in reversed(by):
+        order = {value: place for place, value in enumerate(in_order(column(shown, name)))}
+        shown = shown.iloc[sorted(range(len(shown)), key=[order[value] for value in column(shown, name)].__getitem__)]
+    return ["", to_markdown(shown).rstrip()]
 
 
 def _at_best(table: pd.DataFrame, claim: Claim, by: list[str]) -> pd.DataFrame:

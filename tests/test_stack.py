@@ -19,6 +19,7 @@ from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import siren_learner
+from siren_fastai.models.features import add_features_
 from siren_fastai.models.field import field_model
 from siren_fastai.models.mlp import mlp_model
 from siren_fastai.models.siren import siren_model
@@ -26,7 +27,7 @@ from siren_fastai.models.stack import stack_models, unstack_models
 from siren_fastai.models.wire import GaborLayer
 from siren_fastai.optimizers import adam, ranger
 from siren_fastai.stacks.adam import StackedAdam
-from siren_fastai.stacks.learner import stack_learner
+from siren_fastai.stacks.learner import StackLoss, stack_learner
 from siren_fastai.stacks.loaders import StackDL
 
 pytestmark = pytest.mark.numerics
@@ -108,6 +109,17 @@ def test_a_stack_holds_copies_and_leaves_the_networks_alone():
     before, stack = copy.deepcopy(model), stack_models([model, model])
     nn.init.zeros_(stack[0].linear.weight)
     assert_same_weights(model, before, rtol=0, atol=0)
+
+
+def test_a_step_of_a_stack_mixes_no_devices_and_asks_for_no_number():
+    """On the device "meta", which has shapes but no numbers, either would be an error: so a GPU never waits."""
+    models = [apply_init_(siren_model(DIMS, bias=s != 20), s) for s in (1, 33, 20)]
+    stack = stack_models(models).to("meta")
+    optimizer, loss = StackedAdam(stack.parameters(), [1.0, 0.5, 2.0], weight_decay=0.1), StackLoss()
+    for _ in range(2):
+        loss(stack(torch.rand(6, 3, 2, device="meta")), torch.rand(6, 3, 3, device="meta")).backward()
+        optimizer.step()
+    assert loss.each.shape == (3,) and stack(torch.rand(6, 2, device="meta")).is_meta
 
 
 def test_derivatives_of_a_stack_pass_gradcheck_twice():
@@ -273,6 +285,21 @@ def test_the_history_of_one_network_is_read_as_any_fits_history(tmp_path):
     np.testing.assert_allclose(history["train_psnr (db)"], expected.psnr)
 
 
+def with_features():
+    return add_features_(siren_model([2, 8, 3]), torch.zeros(4, 4, 1))
+
+
+class DoubledLinear(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def doubled():
+    model = siren_model([2, 8, 3])
+    model[0].linear = DoubledLinear(2, 8)
+    return model
+
+
 def wire_like():
     return nn.Sequential(GaborLayer(2, 8, 20.0, 30.0, True), nn.Linear(8, 3))
 
@@ -284,7 +311,9 @@ def wire_like():
         (lambda: stack_models([siren_model([2, 8, 3]), siren_model([2, 9, 3])]), ValueError, "one shape: number 0"),
         (lambda: stack_models([siren_model([2, 8, 3]), siren_model([2, 8, 3]).double()]), ValueError, "float64"),
         (lambda: stack_models([wire_like()]), TypeError, "GaborLayer: fit these one by one"),
+        (lambda: stack_models([doubled()]), TypeError, "got DoubledLinear"),
         (lambda: stack_models([nn.Linear(2, 3)]), TypeError, "sequences of layers, got Linear"),
+        (lambda: stack_models([with_features()]), TypeError, "sequences of layers, got FeatureInput"),
         (lambda: stack_models([siren_model([2, 8, 3])] * 2)(torch.rand(4, 3, 2)), ValueError, r"\(b, 2, d\)"),
         (lambda: stack_learner([], [siren_model(DIMS)]), ValueError, "at least one DataLoaders"),
         (lambda: stack_learner([fit_parts(0, 1)[0]], [siren_model(DIMS)] * 2), ValueError, "as the 2 networks, got 1"),

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import textwrap
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ from fastai.torch_core import set_seed
 from learners import picture, quiet
 from torch import nn
 
+import siren_fastai.all as public
+from siren_fastai import stacks
 from siren_fastai.analysis.history import read_history
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
+from siren_fastai.images import save_image
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.features import add_features_
@@ -263,6 +267,16 @@ def test_predictions_validation_and_lr_find_work_and_change_no_weights(tmp_path)
     assert len(learn.stack_history.rows) == rows
     for network, expected in zip(learn.networks, before, strict=True):
         assert_same_weights(network, expected, rtol=0, atol=0)
+
+
+def test_the_session_of_the_packages_docstring_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_image(torch.as_tensor(picture(16, 16)), tmp_path / "cat.png")
+    text = textwrap.dedent(stacks.__doc__.partition("\n\n")[2]).replace("size=64", "size=16").replace("64,", "8,")
+    names = dict(vars(public))
+    exec(text.replace("fit_fast(20)", "fit_fast(2)"), names)
+    assert len(names["learn"].stack_history.rows) == 6
+    assert names["learn"].single(1).render().shape == (16, 16, 3)
 
 
 def test_one_network_of_a_stack_is_rendered_saved_and_opened_like_any_other(tmp_path):

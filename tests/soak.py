@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.locks import LOCK, lock_folder
 from siren_fastai.sirn.decode import decompress
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDINGS = ([signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGKILL], [signal.SIGINT] * 2)
 ENDINGS += ([signal.SIGINT] * 10, [signal.SIGTERM, signal.SIGINT], [signal.SIGINT, signal.SIGKILL])
 MAX_S = 300.0  # for one command, with others at the same time
@@ -152,17 +154,24 @@ class Soak:
         """Run it in a process of its own, with everything imported already."""
         self.started += 1
         log = self.logs / f"{self.started}.txt"
+        log.touch()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child, a copy of this process, can answer
         process = os.fork()
         if process:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             return Run(command, process, log)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1), os.dup2(output, 2), os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.argv = ["siren-fastai", *map(str, command.words)]
         code = 70
         try:
-            code = run_command()
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(output, 1), os.dup2(output, 2), os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            sys.argv = ["siren-fastai", *map(str, command.words)]
+            with suppress(KeyboardInterrupt):  # one that was waiting
+                code = 130
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                code = 70
+            code = code if code == 130 else run_command()
         except BaseException:  # what a real process would print
             sys.excepthook(*sys.exc_info())
         finally:

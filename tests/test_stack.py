@@ -29,7 +29,7 @@ from siren_fastai.models.mlp import mlp_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.models.stack import stack_models, unstack_models
 from siren_fastai.models.wire import GaborLayer
-from siren_fastai.optimizers import adam, ranger
+from siren_fastai.optimizers import adam, adamw, ranger
 from siren_fastai.stacks.adam import StackedAdam
 from siren_fastai.stacks.learner import StackLoss, stack_learner
 from siren_fastai.stacks.loaders import StackDL
@@ -143,14 +143,15 @@ def test_a_saved_state_restores_omega_and_gain():
     assert [network[1].omega_0 for network in unstack_models(target)] == [30.0, 40.0]
 
 
-@pytest.mark.parametrize("wd", [0.0, 0.1])
-def test_stacked_adam_takes_the_steps_of_pytorchs_adam_at_each_rate(wd):
+@pytest.mark.parametrize("wd, decoupled", [(0.0, False), (0.1, False), (0.1, True)])
+def test_stacked_adam_takes_the_steps_of_pytorchs_adam_at_each_rate(wd, decoupled):
     start, rates = torch.randn(3, 4, 2, dtype=torch.double), [1.0, 0.1, 3.0]
     ours = nn.Parameter(start.clone())
     theirs = [nn.Parameter(part.clone()) for part in start]
-    optimizers = [StackedAdam([ours], rates, lr=0.01, weight_decay=wd)]
+    optimizers = [StackedAdam([ours], rates, lr=0.01, weight_decay=wd, decoupled=decoupled)]
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
     pairs = zip(theirs, rates, strict=True)
-    optimizers += [torch.optim.Adam([part], lr=0.01 * rate, weight_decay=wd) for part, rate in pairs]
+    optimizers += [kind([part], lr=0.01 * rate, weight_decay=wd) for part, rate in pairs]
     for step in range(8):
         for i, part in enumerate(theirs):
             part.grad = torch.randn(4, 2, dtype=torch.double) * (step + i)
@@ -170,7 +171,15 @@ class ShownInFloat32(Callback):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"opt_func": adam}, {"wd": 0.01}, {"order": "hilbert"}, {"valid": 0.2}, {"frozen": "0.*"}],
+    [
+        {},
+        {"opt_func": adam},
+        {"opt_func": adamw, "wd": 0.1},
+        {"wd": 0.01},
+        {"order": "hilbert"},
+        {"valid": 0.2},
+        {"frozen": "0.*"},
+    ],
     ids=lambda options: next(iter(options), "plain"),
 )
 def test_a_stack_of_different_seeds_schemes_and_rates_equals_the_single_fits(options):
@@ -335,7 +344,7 @@ def wire_like():
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model(DIMS)], lr=0), ValueError, "`lr` must be above 0"),
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model([2, 8, 1])]), ValueError, "to 3 channels"),
         (lambda: StackDL([fit_parts(0, 1, bs=b)[0].train for b in (20, 32)]), ValueError, "number 1 has"),
-        (lambda: stacked(CASES, opt_func=ranger), ValueError, "`opt_func` must be `adam` or `fast_adam`"),
+        (lambda: stacked(CASES, opt_func=ranger), ValueError, "`opt_func` must be one of adam, adamw, fast_adam"),
         (lambda: stacked(CASES, cbs=GradientClip()), ValueError, "disturb each other"),
     ],
 )

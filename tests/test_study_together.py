@@ -54,7 +54,7 @@ def assert_same_row(ours, theirs):
     "shared",
     [
         {},
-        dict(schedule="flat_cos", wd=0.01),
+        dict(schedule="flat_cos", wd=0.01, optimizer="adamw"),
         dict(schedule="constant", freeze=[0]),
         dict(held_out=0.25, order="serpentine", schedule="one_cycle"),
         dict(off_grid=True),

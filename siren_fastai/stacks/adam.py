@@ -7,17 +7,19 @@ from inspect import signature
 import torch
 from fastai.optimizer import OptimWrapper
 
-from siren_fastai.optimizers import adam
+from siren_fastai.optimizers import adam, adamw, fast_adam
 
-__all__ = ["StackedAdam", "stacked_adam"]
+__all__ = ["ELEMENTWISE", "StackedAdam", "stacked_adam"]
+
+ELEMENTWISE = (adam, adamw, fast_adam)  # they treat each number alone, so they can train a stack
 
 
 class StackedAdam(torch.optim.Optimizer):
-    """`torch.optim.Adam` on parameters (n, ...) of n networks: network i learns at the rate `lr * rates[i]`.
+    """`torch.optim.Adam` or `AdamW` on parameters (n, ...) of n networks: number i learns at the rate `lr * rates[i]`.
 
     A schedule sets `lr`, which all networks share; the ratios stay. The arithmetic is element by element, so that a
     network's steps are those that it would take alone.
-    Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
+    Sources: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2.
     """
 
     def __init__(
@@ -27,9 +29,10 @@ class StackedAdam(torch.optim.Optimizer):
         lr: float = 1e-3,  # learning rate of a network whose factor is 1
         betas: tuple[float, float] = (0.9, 0.999),  # decay of the averages of the gradient and of its square
         eps: float = 1e-8,  # added to the denominator
-        weight_decay: float = 0.0,  # weight decay, added to the gradient
+        weight_decay: float = 0.0,  # weight decay
+        decoupled: bool = False,  # the decay takes `lr * rate * weight_decay` of a weight; else it adds to the gradient
     ):
-        self.rates = torch.as_tensor(rates, dtype=torch.float64)
+        self.decoupled, self.rates = decoupled, torch.as_tensor(rates, dtype=torch.float64)
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -46,7 +49,10 @@ class StackedAdam(torch.optim.Optimizer):
             state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter), rates=rates)
         state["step"] += 1
         grad, decay = parameter.grad, group["weight_decay"]
-        grad = grad.add(parameter, alpha=decay) if decay else grad
+        if decay and self.decoupled:
+            parameter.mul_(1 - group["lr"] * decay * state["rates"])
+        elif decay:
+            grad = grad.add(parameter, alpha=decay)
         mean = state["mean"].lerp_(grad, 1 - beta_1)
         square = state["square"].mul_(beta_2).addcmul_(grad, grad, value=1 - beta_2)
         scale = (1 - beta_2 ** state["step"]) ** 0.5
@@ -57,12 +63,13 @@ class StackedAdam(torch.optim.Optimizer):
 
 def stacked_adam(
     rates: Sequence[float],  # a factor of the learning rate for each network
-    like: Callable = adam,  # `adam` or `fast_adam`, whose other settings are taken
+    like: Callable = adam,  # one of `ELEMENTWISE`, whose other settings are taken
 ) -> Callable:  # an `opt_func` of fastai's
-    """Return an optimiser builder like `adam` or `fast_adam`, for a stack whose networks' rates differ."""
+    """Return an optimiser builder like `adam`, for a stack whose networks' rates differ."""
     sqr_mom = signature(like).parameters["sqr_mom"].default
-    return partial(_stacked_adam, rates=tuple(rates), sqr_mom=sqr_mom)
+    return partial(_stacked_adam, rates=tuple(rates), decoupled=like is adamw, sqr_mom=sqr_mom)
 
 
-def _stacked_adam(params, rates, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrapper:
-    return OptimWrapper(params, StackedAdam, rates=rates, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+def _stacked_adam(params, rates, decoupled, lr=1e-4, mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.0) -> OptimWrapper:
+    options = dict(rates=rates, decoupled=decoupled, betas=(mom, sqr_mom), eps=eps, weight_decay=wd)
+    return OptimWrapper(params, StackedAdam, lr=lr, **options)

@@ -12,8 +12,8 @@ from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.models.stack import Stack, stack_models, unstack_models
-from siren_fastai.optimizers import adam, fast_adam
-from siren_fastai.stacks.adam import stacked_adam
+from siren_fastai.optimizers import fast_adam
+from siren_fastai.stacks.adam import ELEMENTWISE, stacked_adam
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.loaders import StackDataLoaders
 
@@ -72,7 +72,7 @@ class StackLearner(Learner):
 def stack_learner(
     dls: PixelDataLoaders | Sequence[PixelDataLoaders],  # for all networks, or a list with one for each
     models: Sequence[nn.Module],  # networks of one shape, see `stack_models`; their weights are copied
-    opt_func: Callable = fast_adam,  # or `adam`
+    opt_func: Callable = fast_adam,  # or `adam`, `adamw`
     lr: float | Sequence[float] = 5e-4,  # learning rate of all, or one for each
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay
@@ -98,8 +98,9 @@ def stack_learner(
     _check_widths(stack, data)
     top = max(rates)
     factors = [rate / top for rate in rates]
-    if opt_func not in (adam, fast_adam):
-        raise ValueError(f"`opt_func` must be `adam` or `fast_adam`, which treat each number alone, got {opt_func!r}")
+    if opt_func not in ELEMENTWISE:
+        known = ", ".join(each.__name__ for each in ELEMENTWISE)
+        raise ValueError(f"`opt_func` must be one of {known}, which treat each number alone, got {opt_func!r}")
     opt_func = opt_func if len(set(rates)) == 1 else stacked_adam(factors, opt_func)
     cbs = _as_list(kwargs.pop("cbs", None))
     cbs = [StackHistory(), *cbs, *([] if any(isinstance(cb, MetricHistory) for cb in cbs) else [MetricHistory()])]

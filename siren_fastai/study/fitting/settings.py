@@ -120,7 +120,7 @@ ABOVE_ZERO = ("mult", "omega_0", "hidden_omega_0", "gain", "lr")
 def stacks(settings: Mapping) -> bool:
     """Whether fits with these complete settings can share a stack, see `siren_fastai.stacks`."""
     simple = settings["clusters"] == 1 and not settings["mean_color"] and not settings["pictures"]
-    return simple and settings["optimizer"] in ("adam", "fast_adam")
+    return simple and settings["optimizer"] in ("adam", "adamw", "fast_adam")
 
 
 def stack_size(settings: Mapping) -> int:

@@ -11,7 +11,7 @@ BITS = {"quantized": 5.2, "quantized_rows": 5.2, "float16": 16}  # approximate b
 STEP_BYTES = 2
 OVERHEAD = 60  # approximate bytes of a network that are not symbols: steps and symbol models
 MIN_WIDTH, MAX_WIDTH = 4, 512
-STEPS_PER_UNIT, MAX_STEPS = 110, 10_000  # training steps per hidden unit: a larger network has more to learn
+STEPS_PER_UNIT, MAX_STEPS = 37, 3_400  # training steps per hidden unit: a larger network has more to learn
 MIN_BPP, MAX_BPP = 0.02, 2.0  # bits per pixel of quality 1 and 100
 
 
@@ -47,7 +47,7 @@ def least_bytes(channels: int, inputs: int = 2, networks: int = 1, weights: str 
 
 
 def steps_for(dims: list[int]) -> int:
-    """The training steps that `compress` takes by default: 110 times the last hidden width, at most 10 000."""
+    """The training steps that `compress` takes by default: 37 times the last hidden width, at most 3400."""
     return min(MAX_STEPS, STEPS_PER_UNIT * dims[-2])
 
 

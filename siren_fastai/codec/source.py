@@ -1,6 +1,7 @@
 """What the codec's networks learn: an image, less its mean colour where that is stored, and its label map."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +10,20 @@ from siren_fastai.clusters import label_features
 from siren_fastai.codec.clusters import Clusters, cell_labels
 from siren_fastai.coords import grid_coords
 from siren_fastai.images import add_mean, mean_color
-from siren_fastai.init import center_output_
+from siren_fastai.init import init_for_signal_
 from siren_fastai.label_maps import encode_labels
 from siren_fastai.models.cluster_networks import ClusterNetworks
 from siren_fastai.models.features import FeatureInput
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import psnr
 from siren_fastai.render import render
+from siren_fastai.schemes import SCHEMES, Scheme
 from siren_fastai.sirn.contents import Labels
 
 __all__ = ["Source", "source_of"]
 
 FRAME = 24  # approximate bytes of a file that are neither tensors nor labels
+FREQUENCIES = 20  # rad per unit, up to where the first ones reach: small networks hold little detail, whatever the size
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,8 @@ class Source:
 
     def network(self, dims: list[int]) -> nn.Module:
         """A new network of these widths, or one per cluster, drawn around the mean of the values."""
-        nets = [siren_model(dims) for _ in range(self.n_networks)]
-        for net in nets:
-            center_output_(net, self.values)
+        scheme = _start(self.size)
+        nets = [init_for_signal_(siren_model(dims), scheme, self.values, self.size) for _ in range(self.n_networks)]
         if self.labels is None:
             return nets[0]
         labels = torch.from_numpy(self.labels.map)
@@ -88,6 +90,13 @@ class Source:
         """PSNR in dB of the image that `model` gives, neither clamped nor rounded to 8 bits."""
         image = render(model, self.size, clamp=None)
         return psnr(image if self.mean is None else add_mean(image, self.mean), self.image)
+
+
+def _start(size: tuple[int, int]) -> Scheme:
+    """The scheme of the codec's networks: "fast" with low frequencies and an output as large as the other layers."""
+    fast = SCHEMES["fast"]
+    first = replace(fast.first, scale=FREQUENCIES)
+    return replace(fast, first=first, first_samples=math.sqrt(math.prod(size)), output=fast.hidden)
 
 
 def source_of(image: Tensor, mean: bool = False, clusters: Clusters | None = None) -> Source:

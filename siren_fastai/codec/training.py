@@ -22,7 +22,7 @@ from siren_fastai.quantize.rate import estimated_bits
 
 __all__ = ["BATCH", "Attempt", "FittedNetwork", "Trainer", "best_attempt"]
 
-RATE_PER_UNIT, MAX_RATE = 0.05, 2e-3  # learning rate times hidden width; wider networks diverge at higher rates
+RATE_PER_UNIT, MAX_RATE = 0.1, 4e-3  # learning rate times hidden width; wider networks diverge at higher rates
 TUNING_RATE, GENTLE_RATE = 0.4, 0.08  # with quantised weights, in learning rates of the fit before
 MAX_GROWTH = 1.2  # of the bits: the most that a tuning may add
 MIN_STEPS_TO_JUDGE, DIVERGED_RATIO = 100, 0.97  # after so many steps, a fit's error over that of a flat image
@@ -87,7 +87,7 @@ class Trainer:
     def fit(self, network: FittedNetwork, steps: int) -> FittedNetwork:
         """Train for `steps` steps of one cycle of the learning rate, with SOAP.
 
-        The learning rate is the network's, by default 0.05 / its last hidden width and at most 2e-3. A fit of 100 steps
+        The learning rate is the network's, by default 0.1 / its last hidden width and at most 4e-3. A fit of 100 steps
         or more that ends hardly better than a flat image has diverged: it is restarted with half the rate, twice at
         most, and the best of them is kept. Steps of all of them count.
         """

@@ -10,7 +10,7 @@ from learners import picture
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.encode import fit_source, quantize_network
 from siren_fastai.codec.plan import Settings, plan_for
-from siren_fastai.codec.source import source_of
+from siren_fastai.codec.source import FREQUENCIES, source_of
 from siren_fastai.codec.training import FittedNetwork, Trainer
 from siren_fastai.quality import psnr
 from siren_fastai.quantize.quantizers import Quantizer, round_step
@@ -45,6 +45,18 @@ def encoded(spoiled=0, n_bytes=900, steps=12, image=None, clusters=None, **setti
         found = quantize_network(source, fitted, plan, trainer)
     assert len(found.data) <= n_bytes and psnr(decompress(found.data), image) > 5
     return found, trainer.gentle
+
+
+def test_new_networks_start_low_in_every_direction_of_the_pixels_and_at_the_mean_colour():
+    image = torch.from_numpy(picture(20, 80))
+    model = source_of(image).network([2, 4096, 3])
+    reach = model[0].omega_0 * model[0].linear.weight.detach().abs().amax(0)
+    torch.testing.assert_close(reach, torch.tensor([FREQUENCIES / 2.0, FREQUENCIES * 2.0]), rtol=0.03, atol=0)
+    torch.testing.assert_close(model[-1].bias.detach(), image.mean((0, 1)))
+    many = source_of(image, clusters=Clusters(2, use="network")).network([2, 8, 3])
+    assert (
+        len({p.detach()[0, 0].item() for name, p in many.named_parameters() if name.endswith("0.linear.weight")}) == 2
+    )
 
 
 @pytest.mark.parametrize("clusters", [None, Clusters(2, use="network"), Clusters(3)], ids=["one", "two", "features"])

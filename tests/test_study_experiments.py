@@ -148,8 +148,8 @@ def test_a_loss_that_is_no_number_is_a_row_and_no_crash(tmp_path):
 
 def test_one_cluster_is_the_plain_network(tmp_path):
     plain = fitted(tmp_path)
-    for use in ("feature", "scalar", "network"):
-        same = fitted(tmp_path, clusters=1, cluster_use=use)
+    for use, by in [("feature", "color"), ("scalar", "color"), ("network", "color"), ("network", "error")]:
+        same = fitted(tmp_path, clusters=1, cluster_use=use, cluster_by=by)
         assert torch.equal(plain.prediction, same.prediction) and same.row["label_bytes"] == 0
 
 
@@ -281,6 +281,7 @@ def test_pictures_are_written_when_asked_for(tmp_path):
     assert load_image(tmp_path / "image.png").shape == (16, 16, 3)
     bands = json.loads((tmp_path / "bands.json").read_text())
     assert sum(bands["bands"]) == pytest.approx(bands["mse"])
+    assert load_image(tmp_path / "error.png").max() == 1 and 0 < bands["greatest_error"] <= 1
 
 
 def resize_linear(image):

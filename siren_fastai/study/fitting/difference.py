@@ -32,7 +32,8 @@ def run_difference(settings: Mapping, folder: Path) -> dict:
     pair = [fit.prediction.clamp(0, 1) for fit in (first, other)]
     found, nearer = compare_errors(*pair, first.image)
     scale = nearer.abs().max().item()
-    write_json({**found, "bands_reach_nyquist": BANDS, "color_scale": scale}, folder / "difference.json")
+    scales = {"band_width_in_nyquist": 1 / BANDS, "color_scale": scale}
+    write_json({**found, **scales}, folder / "difference.json")
     save_image(signed_colors(nearer, scale), folder / "difference.png")
     return row | {
         "psnr_gain": first.row["psnr"] - other.row["psnr"],

@@ -119,7 +119,10 @@ def score(
 
 
 def write_fit(fitted: Fitted, settings: Mapping, folder: Path) -> None:
-    """Write `history.csv`, and with `pictures` also the image, its target, its error and the error's bands."""
+    """Write `history.csv`, and with `pictures` also the image, its target, its error and the error's bands.
+
+    In error.png, white is the greatest error, which bands.json states.
+    """
     with replacing(folder / "history.csv") as temporary:
         fitted.history.to_csv(temporary, index=False)
     if not settings["pictures"] or fitted.row["mse"] is None:
@@ -127,9 +130,11 @@ def write_fit(fitted: Fitted, settings: Mapping, folder: Path) -> None:
     image = fitted.prediction.clamp(0, 1)
     save_image(fitted.image, folder / "target.png")
     save_image(image, folder / "image.png")
-    save_image(absolute_error(image, fitted.image), folder / "error.png")
+    error = absolute_error(image, fitted.image)
+    save_image(error / error.max().clamp(min=1e-6), folder / "error.png")
     bands = frequency_error(image, fitted.image, BANDS).tolist()
-    write_json({"bands": bands, "nyquist_share": 1 / BANDS, "mse": fitted.row["mse"]}, folder / "bands.json")
+    scales = {"band_width_in_nyquist": 1 / BANDS, "greatest_error": error.max().item()}
+    write_json({"bands": bands, "mse": fitted.row["mse"], **scales}, folder / "bands.json")
 
 
 def _level_pictures(settings: Mapping, dls: PixelDataLoaders, folder: Path) -> list[SavePictureAt]:

@@ -97,7 +97,8 @@ def train(
     """
     history, own = recorders(settings, dls)
     own += [TerminateOnNaNCallback()]
-    own += [_Reassign(network.clusters, settings["reassignments"])] if settings["cluster_by"] == "error" else []
+    moves = network.clusters is not None and settings["cluster_by"] == "error"
+    own += [_Reassign(network.clusters, settings["reassignments"])] if moves else []
     options = dict(opt_func=OPTIMIZERS[settings["optimizer"]], lr=settings["lr"], wd=settings["wd"])
     learn = siren_learner(dls, network.model, cbs=[*own, *cbs], **options)
     fit_by_schedule(learn, settings, dls)

@@ -28,12 +28,12 @@ from siren_fastai.quality import psnr
 from siren_fastai.schemes import SCHEMES
 from siren_fastai.study.experiments.difference import EXPERIMENT as DIFFERENCE
 from siren_fastai.study.experiments.fit import EXPERIMENT
-from siren_fastai.study.expressions import plain_value
 from siren_fastai.study.fitting.data import image_of, loaders_of
 from siren_fastai.study.fitting.network import network_of, scheme_of
 from siren_fastai.study.fitting.run import fit_settings
 from siren_fastai.study.fitting.scores import HISTORY_COLUMNS
 from siren_fastai.study.fitting.settings import ACTIVATIONS, CHOICES, DEFAULTS, GRIDS, IMAGES, WALKS
+from siren_fastai.study.parsing.expressions import plain_value
 
 TINY = dict(size=16, hidden=[16, 16], bs="full", epochs=6, lr=2e-3, evaluations=3)
 

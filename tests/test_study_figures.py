@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from siren_fastai.study.figure_specs import read_figure
+from siren_fastai.study.drawing.specs import read_figure
 from siren_fastai.study.figures import draw, study_figures
 
 POINTS = {"kind": "points", "y": "psnr", "group": "scheme"}

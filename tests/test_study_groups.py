@@ -7,8 +7,8 @@ import pytest
 from study_runs import study_of
 
 from siren_fastai.study.experiment import Experiment, Together
-from siren_fastai.study.groups import grouped
 from siren_fastai.study.runner import run_study
+from siren_fastai.study.running.groups import grouped
 from siren_fastai.study.study import load_study
 
 

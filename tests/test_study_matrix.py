@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siren_fastai.models.tiling import check_tiling
-from siren_fastai.study import document
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.matrix import read_matrix
+from siren_fastai.study.parsing import document
 
 NOTE = r"""
 matrix:

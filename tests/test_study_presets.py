@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from siren_fastai.study.claims import read_claim
 from siren_fastai.study.figures import draw, read_figure
 from siren_fastai.study.fitting.scores import HISTORY_COLUMNS
+from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.study import load_study, study_names
 from siren_fastai.study.verdicts import verdict

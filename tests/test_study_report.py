@@ -12,10 +12,10 @@ from PIL import Image
 
 import siren_fastai
 from siren_fastai.files import write_json
-from siren_fastai.study.kept import KeptStudy, keep_study, read_kept
 from siren_fastai.study.matrix import Combination
 from siren_fastai.study.report import main, page, read_all
-from siren_fastai.study.restate import changed_settings, restate
+from siren_fastai.study.reporting.kept import KeptStudy, keep_study, read_kept
+from siren_fastai.study.reporting.restate import changed_settings, restate
 from siren_fastai.study.results import read_results
 from siren_fastai.study.study import Study, load_study, study_names
 from siren_fastai.study.verdicts import RULE, verdict

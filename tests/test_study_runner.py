@@ -13,9 +13,9 @@ import pytest
 from study_runs import add, add_but_for_two, add_unless_killed, study_of
 
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.folder import claim_folder
 from siren_fastai.study.registry import experiment_named, experiment_names
 from siren_fastai.study.runner import run_study
+from siren_fastai.study.running.folder import claim_folder
 
 SUM = {"sum": Experiment("sum", add, {"b": 10}, ["a"])}
 

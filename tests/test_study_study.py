@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from siren_fastai.study import axes, document, expressions, extends, filters, matrix
+from siren_fastai.study import matrix
 from siren_fastai.study.experiment import Experiment
+from siren_fastai.study.parsing import axes, document, expressions, extends, filters
 from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.study import PRESETS, load_study, study_names
 

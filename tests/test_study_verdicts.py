@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siren_fastai.study.claims import read_claim
+from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.verdicts import RULE, verdict
 
 CLAIM = {"says": "Wide is better.", "measure": "psnr", "better": "higher", "first": {"mult": 2}, "than": {"mult": 1}}

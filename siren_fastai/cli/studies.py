@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
 from siren_fastai.study.figures import study_figures
-from siren_fastai.study.folder import ERROR, read_record
-from siren_fastai.study.plan import Plan
 from siren_fastai.study.results import read_histories, read_results, summary, to_csv, to_json, to_markdown, wide
 from siren_fastai.study.runner import STUDY, Outcome
+from siren_fastai.study.running.folder import ERROR, read_record
+from siren_fastai.study.running.plan import Plan
 from siren_fastai.study.study import Study
 from siren_fastai.study.verdicts import verdict
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from siren_fastai.study.drawing import draw_curves, draw_ranges, label, lines_of, wants_log
+from siren_fastai.study.drawing.panels import draw_curves, draw_ranges, label, lines_of, wants_log
+from siren_fastai.study.drawing.specs import FigureSpec, read_figure
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.figure_specs import FigureSpec, read_figure
-from siren_fastai.study.retuning import best_values, take_best
+from siren_fastai.study.judging.retuning import best_values, take_best
 from siren_fastai.study.table import better_of, cell, check_columns, column, in_order, where
 
 __all__ = ["draw", "study_figures"]

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from siren_fastai.study.folder import RESULT, read_record
+from siren_fastai.study.running.folder import RESULT, read_record
 from siren_fastai.study.table import cell
 
 __all__ = ["SUMMARIES", "write_hparams"]

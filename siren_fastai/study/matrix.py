@@ -21,12 +21,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from siren_fastai.study.axes import SPECIAL, STUDY_KEYS, read_axes, read_filter
-from siren_fastai.study.document import Document, read_document
 from siren_fastai.study.experiment import Experiment, Plain
-from siren_fastai.study.extends import extended
-from siren_fastai.study.slugs import numbers, slugs
-from siren_fastai.study.substitution import check_references, substituted
+from siren_fastai.study.parsing.axes import SPECIAL, STUDY_KEYS, read_axes, read_filter
+from siren_fastai.study.parsing.document import Document, read_document
+from siren_fastai.study.parsing.extends import extended
+from siren_fastai.study.parsing.slugs import numbers, slugs
+from siren_fastai.study.parsing.substitution import check_references, substituted
 
 __all__ = ["Combination", "combine", "read_matrix"]
 

@@ -10,11 +10,11 @@ from siren_fastai.jobs.call import Call, Failure
 from siren_fastai.jobs.run import check_jobs, run_jobs
 from siren_fastai.progress import Progress
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.folder import SETTINGS, Claim, claim_folder, read_record, state_of
-from siren_fastai.study.groups import grouped
-from siren_fastai.study.perform import perform_group
-from siren_fastai.study.plan import Item, Plan, plan_study
 from siren_fastai.study.registry import Experiments, experiment_named
+from siren_fastai.study.running.folder import SETTINGS, Claim, claim_folder, read_record, state_of
+from siren_fastai.study.running.groups import grouped
+from siren_fastai.study.running.perform import perform_group
+from siren_fastai.study.running.plan import Item, Plan, plan_study
 
 __all__ = ["STUDY", "Outcome", "run_study"]
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from siren_fastai.study.axes import STUDY_KEYS
-from siren_fastai.study.document import MAX_CHARACTERS, Document, read_document
 from siren_fastai.study.experiment import Experiment, Plain
-from siren_fastai.study.extends import extended
 from siren_fastai.study.matrix import Combination, combine
-from siren_fastai.study.overrides import overridden
-from siren_fastai.study.questions import check_claims, check_figures
+from siren_fastai.study.parsing.axes import STUDY_KEYS
+from siren_fastai.study.parsing.document import MAX_CHARACTERS, Document, read_document
+from siren_fastai.study.parsing.extends import extended
+from siren_fastai.study.parsing.overrides import overridden
+from siren_fastai.study.parsing.questions import check_claims, check_figures
+from siren_fastai.study.parsing.substitution import check_references
 from siren_fastai.study.registry import experiment_named
-from siren_fastai.study.substitution import check_references
 
 __all__ = ["Study", "load_study", "study_names"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from siren_fastai.study.claims import Claim, read_claim
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.judging import in_words, numbers_of_pairs, shortfalls, too_few
-from siren_fastai.study.pairs import SEED, Pairs, make_pairs
-from siren_fastai.study.retuning import Best, best_values, take_best
+from siren_fastai.study.judging.claims import Claim, read_claim
+from siren_fastai.study.judging.evidence import in_words, numbers_of_pairs, shortfalls, too_few
+from siren_fastai.study.judging.pairs import SEED, Pairs, make_pairs
+from siren_fastai.study.judging.retuning import Best, best_values, take_best
 from siren_fastai.study.table import check_columns, column, in_order, where
 
 __all__ = ["RULE", "Verdict", "verdict"]

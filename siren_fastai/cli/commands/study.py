@@ -127,8 +127,8 @@ def _show(chosen: Chosen) -> int:
 
 def _run(chosen: Chosen) -> int:
     from siren_fastai.cli.studies import plan_lines
-    from siren_fastai.study.plan import plan_study
     from siren_fastai.study.registry import experiment_named
+    from siren_fastai.study.running.plan import plan_study
 
     study = _study(chosen)
     folder = Path(chosen.output) if chosen.output else STUDIES / (f"{study.name}-full" if study.full else study.name)

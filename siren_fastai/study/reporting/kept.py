@@ -13,11 +13,11 @@ from PIL import Image
 
 from siren_fastai.figures import figure_pixels
 from siren_fastai.files import replacing, strict_json
-from siren_fastai.study.claims import read_claim
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.figures import read_figure, study_figures
-from siren_fastai.study.folder import read_record
+from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.results import read_histories, read_results
+from siren_fastai.study.running.folder import read_record
 from siren_fastai.study.table import cell
 
 __all__ = ["PARTS", "KeptStudy", "common_settings", "keep_study", "named_columns", "read_kept", "write_kept"]

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from keyword import iskeyword
 
-from siren_fastai.study.document import Document
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.filters import Filter
+from siren_fastai.study.parsing.document import Document
+from siren_fastai.study.parsing.filters import Filter
 
 __all__ = ["SPECIAL", "STUDY_KEYS", "read_axes", "read_filter"]
 

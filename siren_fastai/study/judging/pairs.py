@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from siren_fastai.study.claims import Claim
+from siren_fastai.study.judging.claims import Claim
 from siren_fastai.study.table import keys, numbers_of
 
 __all__ = ["SEED", "Pairs", "make_pairs"]

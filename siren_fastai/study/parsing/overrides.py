@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from siren_fastai.study.document import Document, read_document
 from siren_fastai.study.experiment import Plain
+from siren_fastai.study.parsing.document import Document, read_document
 
 __all__ = ["overridden"]
 

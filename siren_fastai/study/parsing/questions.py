@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from siren_fastai.study.claims import read_claim
-from siren_fastai.study.document import Document
+from siren_fastai.study.drawing.specs import read_figure
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.figure_specs import read_figure
+from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.matrix import Combination
+from siren_fastai.study.parsing.document import Document
 
 __all__ = ["check_claims", "check_figures"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from siren_fastai.study.kept import PARTS, KeptStudy, common_settings, named_columns, read_kept, write_kept
+from siren_fastai.study.reporting.kept import PARTS, KeptStudy, common_settings, named_columns, read_kept, write_kept
 from siren_fastai.study.study import Study
 from siren_fastai.study.table import cell, check_columns, column, keys
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.expressions import FAILURES, NUMBERS, evaluated
+from siren_fastai.study.parsing.expressions import FAILURES, NUMBERS, evaluated
 
 __all__ = ["REFERENCE", "Filter"]
 

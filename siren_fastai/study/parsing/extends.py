@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from siren_fastai.study.document import Document, read_document
+from siren_fastai.study.parsing.document import Document, read_document
 
 __all__ = ["extended"]
 

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from siren_fastai.study.claims import Claim
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.pairs import Pairs
+from siren_fastai.study.judging.claims import Claim
+from siren_fastai.study.judging.pairs import Pairs
 from siren_fastai.study.results import told
 from siren_fastai.study.table import median, spread
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.expressions import plain_value
+from siren_fastai.study.parsing.expressions import plain_value
 
 __all__ = ["Document", "Unquoted", "read_document"]
 

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 
-from siren_fastai.study.document import Document, Path, Unquoted
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.expressions import groups_thousands, plain_value
-from siren_fastai.study.filters import REFERENCE
+from siren_fastai.study.parsing.document import Document, Path, Unquoted
+from siren_fastai.study.parsing.expressions import groups_thousands, plain_value
+from siren_fastai.study.parsing.filters import REFERENCE
 
 __all__ = ["check_references", "substituted"]
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.folder import read_record, state_of
+from siren_fastai.study.running.folder import read_record, state_of
 
 __all__ = ["Item", "Plan", "plan_study"]
 

@@ -1,0 +1,1 @@
+"""The figures of a study as data, and their panels."""

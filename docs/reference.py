@@ -150,7 +150,10 @@ class Name(str):
 
 def signature(thing, bound: bool = False) -> str:
     """The parameters as they are called: without `self` if `bound`, functions among the defaults by name."""
-    found = inspect.signature(thing)
+    try:
+        found = inspect.signature(thing)
+    except ValueError:  # a subclass of a built-in type that is called as that is
+        return ""
     parameters = [
         value.replace(default=Name(value.default.__name__)) if inspect.isroutine(value.default) else value
         for value in list(found.parameters.values())[bound:]

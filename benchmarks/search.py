@@ -4,8 +4,8 @@ OMP_NUM_THREADS=1 python benchmarks/search.py [--pictures astronaut chelsea] [--
     [--epochs 30] [--recipes chosen lr_x2]
 
 A line per recipe, size and image: medians over the random seeds of the training seconds to 35 and 40 dB and of the
-final PSNR. With one thread seconds are those of the processor. First frequencies are those at 256x256 and proportional
-to the size, as the default's are; those of "ball", "square" and "normal" are the same at every size.
+final PSNR. With one thread seconds are those of the processor. First frequencies are those at 256x256, and smaller
+in proportion for smaller images, as the default's are; those of "ball", "square" and "normal" are always the same.
 """
 
 import argparse

@@ -112,7 +112,8 @@ def init_for_signal_(
 
     The output layer, if there is one, starts at the mean of `values`. The first layer's frequencies follow `shape`:
     - of an image or a volume: along each axis they are proportional to the samples, if the scheme says which number its
-      own are for (`first_samples`), since detail of some pixels has higher frequencies where more pixels share [-1, 1];
+      own are for (`first_samples`), since detail of some pixels has higher frequencies where more pixels share [-1, 1].
+      With more samples than that (in the geometric mean) they rise no further: the network holds no more detail;
     - in one dimension: uniform up to a tenth of the Nyquist frequency, or to 90 rad per unit if that is more.
 
     Raises: as `apply_init_` and `center_output_`.
@@ -125,7 +126,8 @@ def init_for_signal_(
     else:
         apply_init_(model, scheme)
         if shape is not None and scheme.first_samples is not None:
-            _stretch_first_(model, [n / scheme.first_samples for n in shape])
+            mean = math.prod(shape) ** (1 / len(shape))
+            _stretch_first_(model, [n / max(mean, scheme.first_samples) for n in shape])
     return model if output_layer(model) is None else center_output_(model, values)
 
 

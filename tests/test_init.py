@@ -221,11 +221,13 @@ def first_reach(scheme, dims, shape):
     return model[0].omega_0 * model[0].linear.weight.detach().abs().amax(0)
 
 
-def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_along_each_axis():
+def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_up_to_256_in_the_mean():
     own = first_reach("fast", [2, 4096, 3], None)
     torch.testing.assert_close(own, torch.full((2,), float(SCHEMES["fast"].first.scale)), rtol=0.02, atol=0)
     torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (256, 256)), own)
     torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (64, 512)), own * torch.tensor([0.25, 2.0]))
+    torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (1024, 1024)), own)
+    torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (256, 1024)), own * torch.tensor([0.5, 2.0]))
     own = first_reach("fast", [5, 4096, 3], None)  # two coordinates and three features
     torch.testing.assert_close(
         first_reach("fast", [5, 4096, 3], (64, 256)), own * torch.tensor([0.25, 1.0, 0.5, 0.5, 0.5])

@@ -21,10 +21,10 @@ class MetricHistory(Callback):
     """Keep a row per training epoch across all fits of the learner; a notebook shows them as a table.
 
     Columns: epoch (counted over all fits, from 0), fit, opt_steps and samples_seen (both cumulative; the samples are
-    those of all processes), train_seconds
-    (training alone, cumulative), seconds (with validation, cumulative), lr, then fastai's losses and metrics. fastai's
-    own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the next fit; these rows are not.
-    An epoch that is interrupted leaves no row. `read_history` and `siren-fastai analyze` read the files.
+    those of all processes), train_seconds (training alone, cumulative), seconds (with validation, cumulative), lr, then
+    fastai's losses and metrics. fastai's own `recorder.values` is emptied by `validate`, `get_preds`, `lr_find` and the
+    next fit; these rows are not. An epoch that is interrupted leaves no row. `read_history` and `siren-fastai analyze`
+    read the files.
     """
 
     order = Recorder.order + 1  # after the Recorder has made the epoch's record

@@ -439,6 +439,34 @@ def test_an_interrupted_folder_keeps_what_is_compressed(pictures, tmp_path, refu
     assert [path.name for path in (tmp_path / "out").glob("*.sirn")] == ["a.sirn"]
 
 
+def test_the_command_that_was_interrupted_goes_on_with_its_report(pictures, tmp_path, refused, untrained_batch):
+    command = ["compress", pictures, tmp_path / "out", "--bpp", "1", "--jobs", "1", "--report", tmp_path / "r.json"]
+    untrained_batch[1] = KeyboardInterrupt()
+    refused(*command, code=130)
+    del untrained_batch[1]
+    assert main(list(map(str, command))) == 0 and set(json.loads((tmp_path / "r.json").read_text())) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("content", ["my notes", "[1]", '{"thesis": 1}'])
+def test_a_report_is_written_over_no_other_file(pictures, tmp_path, refused, untrained_batch, content):
+    (tmp_path / "r.json").write_text(content)
+    command = ["compress", pictures, tmp_path / "out", "--bpp", "1", "--report", tmp_path / "r.json"]
+    assert "r.json already exists: give --y" in refused(*command)
+    assert (tmp_path / "r.json").read_text() == content
+
+
+def test_no_more_processes_are_started_than_there_are_images(pictures, tmp_path, monkeypatch):
+    asked = []
+
+    def started(images, jobs, scheduler, **options):
+        asked.append(jobs)
+        yield from ()
+
+    monkeypatch.setattr("siren_fastai.cli.folders.compress_images", started)
+    assert main(["compress", str(pictures), str(tmp_path / "out"), "--bpp", "1", "--jobs", "500"]) == 0
+    assert asked == [3]
+
+
 def test_folders_that_cannot_be_compressed_are_refused(pictures, tmp_path, refused):
     picture_file(pictures / "a.jpg", 24, 32, 3)
     assert "a.jpg and a.png would both be a.sirn; rename one" in refused("compress", pictures, tmp_path, "--bpp", "1")

@@ -251,6 +251,23 @@ def test_batches_are_those_of_each_loader_in_its_order(options, same):
                 assert torch.equal(y if y.dim() == 2 else y[:, i], values)
 
 
+@pytest.mark.parametrize("orders", [("raster", "random"), ("random", "raster")])
+def test_each_loader_keeps_its_order_where_one_goes_in_sequence(orders):
+    def loaders():
+        return [fit_parts(seed, 1, order=order)[0].train for seed, order in enumerate(orders)]
+
+    for (x, y), *own in zip(StackDL(loaders()), *loaders(), strict=True):
+        for i, (coords, values) in enumerate(own):
+            assert torch.equal(x[:, i], coords) and torch.equal(y if y.dim() == 2 else y[:, i], values)
+
+
+def test_loaders_that_leave_out_different_samples_do_not_stack():
+    raster = fit_parts(0, 1, order="raster")[0].train
+    assert len(raster.new(bs=40, drop_last=True)) == len(raster.new(bs=45))
+    with pytest.raises(ValueError, match="number 1 has"):
+        StackDL([raster.new(bs=40, drop_last=True), raster.new(bs=45)])
+
+
 def test_a_network_that_diverges_leaves_the_others_as_they_are():
     calm, wild = CASES[:2], (5, 1, 1e30)
     learn = stacked([*calm, wild])

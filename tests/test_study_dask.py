@@ -118,6 +118,14 @@ def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch):
         list(run_jobs(half, [(1, (1,))], scheduler="tcp://127.0.0.1:1"))
 
 
+@pytest.mark.parametrize("address", ["nonsense", "other://host:1"])
+def test_an_address_that_is_none_is_refused_before_a_client_is_made(monkeypatch, address):
+    cluster = pytest.importorskip("siren_fastai.jobs.cluster")
+    monkeypatch.setattr(cluster, "Client", lambda *_, **__: pytest.fail("a client was made"))
+    with pytest.raises(ValueError, match=f"`scheduler` must be an address such as tcp://host:8786, got '{address}'"):
+        list(run_jobs(half, [(1, (1,))], scheduler=address))
+
+
 def test_without_dask_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "siren_fastai.jobs.cluster", raising=False)

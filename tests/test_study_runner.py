@@ -103,6 +103,44 @@ def test_folders_that_no_study_wrote_are_left_alone(tmp_path):
     assert (tmp_path / "a-1" / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("content", ['{"grades": [1, 2]}', "[1]", "no JSON"])
+def test_a_study_json_that_no_study_wrote_is_left_alone(tmp_path, content):
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(FileExistsError, match="study.json was not written by a study; choose another output folder"):
+        run(study_of(a=[1]), tmp_path, overwrite=True)
+    assert (tmp_path / "study.json").read_text() == content and visible(tmp_path) == ["study.json"]
+
+
+@pytest.mark.parametrize(
+    "other, told", [(study_of(name="other", a=[2]), "'other'"), (study_of(a=[1], b=[2]), "'small' with the axes a, b")]
+)
+def test_results_of_another_study_or_matrix_are_not_mixed_into_one_table(tmp_path, other, told):
+    run(other, tmp_path)
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(FileExistsError, match=f"is a result of the study {told}, and one table would mix it"):
+        run(study_of(a=[1]), tmp_path, overwrite=True)
+    assert (tmp_path / "study.json").read_bytes() == before and not (tmp_path / "a-1" / "error.txt").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(FileExistsError, match="notes is a file; name a folder"):
+        run(study_of(a=[1]), tmp_path / "notes")
+
+
+def test_no_more_processes_are_started_than_there_are_experiments(tmp_path, monkeypatch):
+    asked = []
+
+    def started(function, calls, jobs, scheduler):
+        asked.append(jobs)
+        yield from ()
+
+    monkeypatch.setattr("siren_fastai.study.runner.run_jobs", started)
+    for jobs in (1, 2, 3, 500):
+        run(study_of(a=[1, 2, 3]), tmp_path, jobs=jobs)
+    assert asked == [1, 2, 3, 3]
+
+
 def test_refused_combinations_are_listed_and_not_run(tmp_path):
     def even(settings):
         if settings["a"] % 2:
@@ -117,6 +155,8 @@ def test_refused_combinations_are_listed_and_not_run(tmp_path):
 def test_only_takes_slugs_and_patterns(tmp_path):
     study = study_of(a=[1, 2, 3], b=[1, 2])
     assert run(study, tmp_path, only=["a-1_b-2", "a-3*"]).done == ["a-1_b-2", "a-3_b-1", "a-3_b-2"]
+    with pytest.raises(ValueError, match="`only` must be a list of slugs or patterns, got the text 'a-1\\*'"):
+        run(study, tmp_path, only="a-1*")
     with pytest.raises(ValueError, match=r"`only` 'b-1' fits none of the 6 experiments: a-1_b-1, "):
         run(study, tmp_path, only=["b-1"])
 

@@ -168,6 +168,7 @@ def test_a_list_of_widths_can_be_added_to_an_axis_of_lists(load):
         (["=3"], "expected key=value"),
         (["stepps=3"], "override stepps: stepps: the experiment 'mine' has no such setting"),
         (["width=[]"], "override width: matrix.width: the list is empty"),
+        ([".".join("a" * 3000) + "=1"], r"override a\.a\..*: nested more than 20 deep"),
         (["steps+=3"], r"override steps\+=: steps is no list to add to, but 2"),
         (["steps=[1"], "override steps, line 1: not YAML"),
         (["steps=9**9**9"], "override steps, line 1: cannot evaluate"),

@@ -286,6 +286,7 @@ def test_a_ratio_of_numbers_below_0_is_an_error():
         (CLAIM | {"ratio": 0}, "`ratio` must be above 0"),
         (CLAIM | {"ratio": 2, "at_least": 1}, "not both"),
         (CLAIM | {"pair": "seed"}, "`pair` must be a list of columns"),
+        (CLAIM | {"pair": 5}, "`pair` must be a list of columns, got 5"),
         (CLAIM | {"retuned": "mult"}, "which `first`, `than` or `pair` hold fixed"),
     ],
 )

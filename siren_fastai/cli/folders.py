@@ -1,5 +1,6 @@
 """`siren-fastai compress` for the images of a folder, and which files those are."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from siren_fastai.fits.devices import device_of
 from siren_fastai.fits.image import read_image
 from siren_fastai.images import to_uint8
 from siren_fastai.jobs.call import Failure
+from siren_fastai.jobs.run import check_jobs
 from siren_fastai.locks import lock_folder
 from siren_fastai.progress import Progress
 
@@ -47,7 +49,9 @@ def compress_folder(
     with as_usage():
         device = device_of(chosen.device)
     folder = check_outputs(chosen.output, (), chosen.y)
-    report = chosen.report and check_output(chosen.report, chosen.y, chosen.config_filepath, *paths.values())
+    earlier = _earlier(chosen, paths)
+    overwrite = chosen.y or earlier is not None
+    report = chosen.report and check_output(chosen.report, overwrite, chosen.config_filepath, *paths.values())
     outputs = {stem: folder / f"{stem}.sirn" for stem in paths}
     todo = [stem for stem in paths if chosen.y or not outputs[stem].exists()]
     check_outputs(folder, [outputs[stem].name for stem in todo], chosen.y, chosen.config_filepath)
@@ -55,6 +59,7 @@ def compress_folder(
         print(f"{len(paths) - len(todo)} of {len(paths)} images are compressed already; --y compresses them again")
     folder.mkdir(parents=True, exist_ok=True)
     jobs = 1 if chosen.jobs is None and device.type != "cpu" else chosen.jobs  # processes would share the GPU's memory
+    jobs = min(check_jobs(jobs), max(1, len(todo)))  # all processes start at once
     run = _Folder(chosen, {stem: paths[stem] for stem in todo}, outputs, described)
     with as_usage(), lock_folder(folder):
         try:
@@ -64,8 +69,19 @@ def compress_folder(
             raise CommandError(message, INTERRUPTED) from None
         finally:
             if report:
-                write_json(run.reports, report)
+                write_json({**(earlier or {}), **run.reports}, report)
     return run.finish()
+
+
+def _earlier(chosen: Chosen, paths: dict[str, Path]) -> dict | None:
+    """What an earlier run reported of these images, to which this one adds; None without --report, or with --y."""
+    if not chosen.report or chosen.y:
+        return None
+    try:
+        found = json.loads(Path(chosen.report).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.keys() <= paths.keys() else None
 
 
 def _by_stem(paths: list[Path]) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from siren_fastai.study.figures import study_figures
 from siren_fastai.study.results import read_histories, read_results, summary, to_csv, to_json, to_markdown, wide
-from siren_fastai.study.runner import STUDY, Outcome
+from siren_fastai.study.runner import DESCRIPTION, STUDY, Outcome
 from siren_fastai.study.running.folder import ERROR, read_record
 from siren_fastai.study.running.plan import Plan
 from siren_fastai.study.study import Study
@@ -113,9 +113,10 @@ def _table(folder: Path) -> pd.DataFrame:
 def _described(folder: Path) -> dict:
     """What `run` noted of the study."""
     try:
-        return json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        study = json.loads((folder / STUDY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return study if isinstance(study, dict) and set(DESCRIPTION) <= set(study) else {}
 
 
 def _summed(table: pd.DataFrame, study: dict, by: Sequence[str] | None, measures: Sequence[str] | None) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 try:
     from distributed import Client
+    from distributed.comm import get_address_host_port
     from joblib._dask import DaskDistributedBackend
 except ImportError:
     raise ImportError("`scheduler` needs the package dask: pip install 'siren_fastai[dask]'") from None
@@ -25,6 +26,12 @@ def cluster_backend(
 
     Raises: OSError if no scheduler answers, or it has no worker; ValueError for a worker with several threads.
     """
+    try:
+        get_address_host_port(scheduler)  # a client that fails here would wait for a minute at the program's end
+    except ValueError as error:
+        raise ValueError(
+            f"`scheduler` must be an address such as tcp://host:8786, got {scheduler!r:.80}: {error}"
+        ) from None
     try:
         client = Client(scheduler, timeout=PATIENCE_S, set_as_default=False)
     except (OSError, TimeoutError) as error:

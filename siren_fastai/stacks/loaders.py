@@ -51,12 +51,16 @@ class StackDL:
             return
         networks = torch.arange(len(self.loaders), device=self.device)
         for parts in zip(*(_epoch(dl) for dl in self.loaders), strict=True):
-            together = isinstance(parts[0], slice)
-            index = parts[0] if together else torch.stack(parts, 1)
+            together = all(isinstance(part, slice) and part == parts[0] for part in parts)
+            index = parts[0] if together else torch.stack([self._places(part) for part in parts], 1)
             if self.values.dim() == 2:
                 yield self.coords[index], self.values[index]
             else:
                 yield self.coords[index], self.values[index] if together else self.values[index, networks]
+
+    def _places(self, part: slice | Tensor) -> Tensor:
+        """The samples of a batch, where other networks take theirs in another order."""
+        return torch.arange(part.start, part.stop, device=self.device) if isinstance(part, slice) else part
 
     def _gather(self) -> None:
         """The samples of all loaders in as few tensors as possible, or None where batches aren't an index alone."""
@@ -116,10 +120,15 @@ def _side_by_side(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Ten
 
 
 def _check_alike(loaders: list[PixelDL]) -> None:
-    forms = [(dl.epoch_size, len(dl), dl.dataset.coords.shape[1], dl.dataset.n_channels) for dl in loaders]
+    forms = [(_samples(dl), len(dl), dl.dataset.coords.shape[1], dl.dataset.n_channels) for dl in loaders]
     for index, form in enumerate(forms):
         if form != forms[0]:
             raise ValueError(
                 "the networks of a stack need epochs of as many samples and batches, coordinates and channels: "
                 f"number 0 has {forms[0]}, number {index} has {form}"
             )
+
+
+def _samples(dl: PixelDL) -> int:
+    """Samples of an epoch that end in a batch."""
+    return len(dl) * dl.total_bs if dl.drop_last else dl.epoch_size

@@ -11,14 +11,13 @@ from siren_fastai.jobs.run import check_jobs, run_jobs
 from siren_fastai.progress import Progress
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.registry import Experiments, experiment_named
-from siren_fastai.study.running.folder import SETTINGS, Claim, claim_folder, read_record, state_of
+from siren_fastai.study.running.folder import SETTINGS, STUDY, Claim, claim_folder, read_record, state_of
 from siren_fastai.study.running.groups import grouped
 from siren_fastai.study.running.perform import perform_group
 from siren_fastai.study.running.plan import Item, Plan, plan_study
 
-__all__ = ["STUDY", "Outcome", "run_study"]
+__all__ = ["DESCRIPTION", "STUDY", "Outcome", "run_study"]
 
-STUDY = "study.json"  # in the folder of the results: what the study is, and its claims
 DESCRIPTION = ("name", "title", "source", "protocol", "full", "claims", "figures", "experiment")
 
 
@@ -69,6 +68,7 @@ def run_study(
     outcome = Outcome(Path(folder), finished_before=before, refused=plan.refused)
     gpu = _fills_a_device(plan)
     jobs = 1 if gpu and jobs is None else check_jobs(jobs)
+    jobs = min(jobs, max(2, len(plan.todo)))  # all processes start at once, also those with nothing to do
     stack = 1 if stack is None and scheduler and not gpu else _most(study, plan.experiment, stack)
     run = _Run(plan, outcome, scheduler is not None, stack, jobs)
     _describe(study, plan, Path(folder))

@@ -78,7 +78,7 @@ def _problem(claim: Mapping) -> str | None:
 
 def _pairing_problem(claim: Mapping) -> str | None:
     pair, retuned = claim.get("pair"), claim.get("retuned")
-    if pair is not None and (isinstance(pair, str) or not all(isinstance(name, str) for name in pair)):
+    if pair is not None and not (isinstance(pair, (list, tuple)) and all(isinstance(name, str) for name in pair)):
         return f"`pair` must be a list of columns, got {pair!r:.60}"
     if retuned in (pair or ()) or retuned in claim["first"] or retuned in claim["than"]:
         return f"`retuned` is {retuned!r}, which `first`, `than` or `pair` hold fixed"

@@ -14,7 +14,7 @@ import yaml
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.parsing.expressions import plain_value
 
-__all__ = ["Document", "Unquoted", "read_document"]
+__all__ = ["MAX_DEPTH", "Document", "Unquoted", "read_document"]
 
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 20

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from siren_fastai.study.experiment import Plain
-from siren_fastai.study.parsing.document import Document, read_document
+from siren_fastai.study.parsing.document import MAX_DEPTH, Document, read_document
 
 __all__ = ["overridden"]
 
@@ -52,6 +52,8 @@ def _plain(value, key: str) -> Plain:
 
 def _replaced(document: Document, key: str, value: Plain, adds: bool) -> Document:
     path = tuple(key.split("."))
+    if len(path) > MAX_DEPTH:
+        raise ValueError(f"override {key:.40}...: nested more than {MAX_DEPTH} deep")
     axes = document.get(("matrix",))
     if isinstance(axes, dict) and key in axes:
         path, value = ("matrix", key), _axis_values(axes[key], value)

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.running.folder import read_record, state_of
+from siren_fastai.study.running.folder import check_home, read_record, state_of
 
 __all__ = ["Item", "Plan", "plan_study"]
 
@@ -46,8 +46,9 @@ def plan_study(
     """Sort the study's experiments. A result that is there for the same settings is finished.
 
     Raises: ValueError for settings that the experiment does not have, or a pattern that fits no slug; FileExistsError
-    for results of other settings unless `overwrite`, and for folders that no study wrote.
+    for results of other settings unless `overwrite`, those of another study, and folders that no study wrote.
     """
+    check_home(folder, study.name, study.combinations[0].axes)
     plan = Plan(experiment)
     for combination in _chosen(study.combinations, only):
         settings, reason = _completed(experiment, combination)
@@ -73,6 +74,8 @@ def _sort(plan: Plan, item: Item) -> None:
 
 def _chosen(combinations: Sequence, only: Sequence[str] | None) -> list:
     """Those whose slug is in `only`, or fits one of its patterns."""
+    if isinstance(only, str):
+        raise ValueError(f"`only` must be a list of slugs or patterns, got the text {only!r:.80}")
     for pattern in only or ():
         if not any(fnmatchcase(each.slug, pattern) for each in combinations):
             some = ", ".join(each.slug for each in combinations[:3])

@@ -74,9 +74,9 @@ def test_the_wheel_holds_every_module_and_the_licence_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     info = f"siren_fastai-{siren_fastai.__version__}.dist-info/"
-    assert {name for name in names if not name.startswith(info)} == {
-        str(path.relative_to(ROOT)) for path in SOURCES if path.is_relative_to(ROOT / "siren_fastai")
-    }
+    package = ROOT / "siren_fastai"
+    files = {*package.rglob("*.py"), *package.glob("study/presets/*.yaml")}
+    assert {name for name in names if not name.startswith(info)} == {str(path.relative_to(ROOT)) for path in files}
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in names)
 
 

@@ -1,13 +1,15 @@
 """Figures of a study: curves over steps or seconds, and points or bars, with ranges over the seeds.
 
-`figure_specs` says how one is described. They are matplotlib `Figure` objects: no window, no global state; keep one
+`drawing.specs` says how one is described. They are matplotlib `Figure` objects: no window, no global state; keep one
 with `figure.savefig`.
 """
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from siren_fastai.study.drawing.panels import draw_curves, draw_ranges, label, lines_of, wants_log
 from siren_fastai.study.drawing.specs import FigureSpec, read_figure
@@ -63,9 +65,17 @@ def draw(
     if wants_log(spec, rows):
         for axes in figure.axes:
             (axes.set_yscale if curves else axes.set_xscale)("log")
+            _label_sparsely(axes.yaxis if curves else axes.xaxis)
     if spec.title:
         figure.suptitle(spec.title, fontsize=11)
     return figure
+
+
+def _label_sparsely(axis: Axis) -> None:
+    """Labels at 1, 2 and 5 times the powers of ten: on a small panel more would overlap."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _chosen(table: pd.DataFrame, match: Mapping[str, Plain]) -> pd.DataFrame:

@@ -193,7 +193,7 @@ def finished(folder):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(study, capsys):
-    longer = ["--stack", "1", "--set", "epochs=60", "--set", "mult=[1,2,3]"]
+    longer = ["--stack", "1", "--set", "epochs=250", "--set", "mult=[1,2,3]"]
     process = started(study, *longer)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: the workers get it too
     _, err = process.communicate(timeout=60)

@@ -4,6 +4,9 @@ from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 
 from siren_fastai.analysis.history import read_history
+from siren_fastai.autoencoder.decoders.manifold import ImageManifoldDecoder
+from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
+from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -61,13 +64,16 @@ __all__ = [
     "UNIT_GAIN",
     "USABILITY_LEVELS",
     "ApplyInit",
+    "Autoencoder",
     "Checkpoint",
     "ClusterFeatures",
     "Clusters",
     "Compressed",
+    "EncoderConv2d",
     "Experiment",
     "FitSettings",
     "FreezeLayers",
+    "ImageManifoldDecoder",
     "IndexedDL",
     "Learner",
     "MetricHistory",

@@ -46,6 +46,7 @@ LAYERS = {
         "stacks",
         "fits",
         "codec",
+        "autoencoder",
     ),
     "application": ("compare", "study", "cli", "all"),
 }

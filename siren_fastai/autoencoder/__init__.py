@@ -1,0 +1,1 @@
+"""Autoencoders whose decoder is a coordinate network: position + code -> colour."""

@@ -1,0 +1,1 @@
+"""Decoders: a code and positions become colours. One file per architecture, torch only."""

@@ -1,0 +1,83 @@
+"""Residual blocks of fully connected layers, applied at every position of every image."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.autoencoder.activations import activation_layer
+from siren_fastai.autoencoder.shapes import check_count
+
+__all__ = ["ResidualBlock", "residual_blocks"]
+
+NORMS = (True, False, "per_image")
+
+
+class PositionNorm(nn.BatchNorm1d):
+    """Batch normalisation over all positions of all images, or over those of each image apart.
+
+    Each image apart is what the note's decoder did in training: it then learns with statistics that it doesn't have
+    in eval mode. Shapes: (n, p, width) -> the same.
+    """
+
+    def __init__(
+        self,
+        width: int,  # features
+        per_image: bool = False,  # whether training normalises each image apart
+    ):
+        super().__init__(width)
+        self.per_image = per_image
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.per_image and self.training:
+            return torch.stack([super(PositionNorm, self).forward(image) for image in x])
+        return super().forward(x.flatten(0, 1)).view_as(x)
+
+
+class ResidualBlock(nn.Module):
+    """`x + f(x)`, or x and f(x) concatenated; f is a batch normalisation, then layers of one width.
+
+    Shapes: (n, p, width) -> (n, p, width), or (n, p, 2 width) where it concatenates.
+    """
+
+    def __init__(
+        self,
+        width: int,  # features
+        num_layers: int = 2,  # fully connected layers, each with its activation
+        concat: bool = False,  # whether to concatenate instead of adding
+        batch_norm: bool | str = True,  # True, False, or "per_image"
+        activation: str = "gelu",  # a key of `ACTIVATIONS`
+    ):
+        super().__init__()
+        norm = [PositionNorm(width, batch_norm == "per_image")] if batch_norm else []
+        layers = [m for _ in range(num_layers) for m in (nn.Linear(width, width), activation_layer(activation))]
+        self.layers, self.concat = nn.Sequential(*norm, *layers), concat
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.layers(x)], dim=-1) if self.concat else x + self.layers(x)
+
+
+def residual_blocks(
+    width: int,  # features of the first block
+    num_blocks: int = 2,
+    num_layers_per_block: int = 2,
+    concat_residual: bool | Sequence[bool] = False,  # for all blocks or for each: a block that concatenates doubles it
+    batch_norm: bool | str = True,  # True, False, or "per_image"
+    activation: str = "gelu",  # a key of `ACTIVATIONS`
+) -> tuple[nn.Sequential, int]:
+    """Return the blocks, and the features that come out of the last one.
+
+    Raises: ValueError for counts below 1, another `batch_norm`, or a `concat_residual` that isn't one bool per block.
+    """
+    check_count("num_blocks", num_blocks)
+    check_count("num_layers_per_block", num_layers_per_block)
+    if batch_norm not in NORMS:
+        raise ValueError(f"`batch_norm` must be True, False or 'per_image', got {batch_norm!r}")
+    concats = [concat_residual] * num_blocks if isinstance(concat_residual, bool) else list(concat_residual)
+    if len(concats) != num_blocks or not all(isinstance(concat, bool) for concat in concats):
+        raise ValueError(f"`concat_residual` must be a bool, or one for each of {num_blocks} blocks, got {concats!r}")
+    blocks = []
+    for concat in concats:
+        blocks.append(ResidualBlock(width, num_layers_per_block, concat, batch_norm, activation))
+        width *= 2 if concat else 1
+    return nn.Sequential(*blocks), width

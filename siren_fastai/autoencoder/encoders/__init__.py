@@ -1,0 +1,1 @@
+"""Encoders: an image becomes a short code. One file per architecture, torch only."""

@@ -20,7 +20,8 @@ def study_of(experiment="sum", name="small", fixed=None, refused=(), **axes):
         settings = {**chosen, **(fixed or {})}
         combinations.append(SimpleNamespace(number=number, slug=slug, axes=chosen, settings=settings, refused=reason))
     described = dict(title="A small study", source="a test", protocol={}, full=False, claims=[], figures=[])
-    return SimpleNamespace(name=name, experiment=experiment, combinations=combinations, **described)
+    rules = SimpleNamespace(at=lambda values: {**values, **(fixed or {})}, naming=[], derived=[])
+    return SimpleNamespace(name=name, experiment=experiment, combinations=combinations, rules=rules, **described)
 
 
 def add(settings, folder):

@@ -111,6 +111,43 @@ def test_a_failure_is_told_and_gives_exit_code_1(study, capsys, monkeypatch):
     assert "in fail" in (study / "studies/widths/mult-1_seed-1/error.txt").read_text()
 
 
+def test_results_say_what_is_unfinished_or_failed(study, capsys, monkeypatch):
+    def fail(settings, folder):
+        if settings["seed"] == 1:
+            raise RuntimeError("the lamp went out")
+        return {"psnr": 30.0 + settings["mult"]}
+
+    monkeypatch.setattr("siren_fastai.study.fitting.run.run_fit", fail)
+    assert run("run", "widths.yaml", "--jobs", 1, "--stack", 1, "--only", "mult-1_seed-1") == 1
+    assert run("results", "studies/widths") == 2
+    assert "holds no results; 1 experiments failed, see their error.txt" in capsys.readouterr().err
+    only = ["--only", "mult-1*", "--only", "mult-2_seed-0"]
+    assert run("run", "widths.yaml", "--jobs", 1, "--stack", 1, *only) == 1
+    capsys.readouterr()
+    assert run("results", "studies/widths") == 0
+    out, err = capsys.readouterr()
+    assert "3 of 6 experiments finished, 1 failed; median" in out and "1 pair, 1 seed; 1 row without a partner." in out
+    assert err == ""
+    assert run("results", "studies/widths", "--format", "csv") == 0
+    out, err = capsys.readouterr()
+    assert err == "siren-fastai: warning: studies/widths: 3 of 6 experiments finished, 1 failed\n" and "mult" in out
+
+
+def test_other_seeds_with_other_settings_are_refused_before_anything_runs(study, capsys):
+    assert run("run", "widths.yaml", "--jobs", 1, "--set", "mult=1") == 0
+    assert run("run", "widths.yaml", "--dry_run", "--set", "mult=1", "--set", "seed=[3,4]", "--set", "epochs=3") == 2
+    assert "holds a result with epochs 2, not 3, which this run would not replace" in capsys.readouterr().err
+    assert run("run", "widths.yaml", "--jobs", 1, "--set", "mult=1", "--set", "seed=[3,4]") == 0
+    assert len(folders(study / "studies/widths")) == 5
+    path = study / "studies/widths/mult-1_seed-4/settings.json"
+    path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 7'))
+    capsys.readouterr()
+    assert run("results", "studies/widths") == 0
+    out, err = capsys.readouterr()
+    assert "5 experiments; median" in out and "**Mixed**: settings differ that are no axis: epochs (2, 7)." in out
+    assert "warning: studies/widths holds results with settings that differ" in err
+
+
 def test_fits_that_cannot_share_a_job_are_run_one_by_one_which_is_told(study, capsys, monkeypatch):
     def fail(settings, folders):
         raise MemoryError("too many at once")

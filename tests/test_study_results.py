@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from siren_fastai.files import write_json
+from siren_fastai.study.mixing import mixed_settings, mixed_text
 from siren_fastai.study.results import read_histories, read_results, summary, to_csv, to_json, to_markdown, wide
 from siren_fastai.study.table import better_of, cell, in_order, where
 
@@ -97,6 +98,36 @@ def test_infinite_numbers_come_back_from_json(tmp_path):
     experiment(tmp_path, 0, {"seed": 0}, {"psnr": math.inf, "mse": -math.inf, "note": "inf or so"})
     row = read_results(tmp_path).iloc[0]
     assert (row["psnr"], row["mse"], row["note"]) == (math.inf, -math.inf, "inf or so")
+
+
+@pytest.mark.parametrize("noted", [None, {"derived": []}, {"derived": "epochs"}])
+def test_settings_that_differ_although_they_are_no_axis_are_told(tmp_path, noted):
+    for seed in range(4):
+        experiment(tmp_path, seed, {"mult": 1, "seed": seed}, {"psnr": 30.0}, {"epochs": 100 if seed < 3 else 5})
+    if noted is not None:
+        write_json({"name": "x", "claims": [], "experiment": "fit"} | noted, tmp_path / "study.json")
+    with pytest.warns(UserWarning, match=r"differ although they are no axis: epochs \(5, 100\); the table mixes them"):
+        assert read_results(tmp_path).attrs["mixed"] == {"epochs": [5, 100]}
+
+
+def row(axes, **settings):
+    return {"axes": axes, "settings": {**axes, **settings}}
+
+
+def test_settings_may_differ_with_the_axes_that_they_follow_from():
+    rows = [row({"mult": m, "seed": s}, epochs=100 // m, name=f"run {s}") for m in (1, 2) for s in (0, 1)]
+    assert mixed_settings(rows, derived=["epochs", "name"]) == {}
+    assert mixed_settings(rows, derived=["epochs"]) == {"name": ["run 0", "run 1"]}
+    assert mixed_settings(rows[::2]) == {}  # it is not known that epochs follow, and no rows differ in the seed alone
+    assert mixed_settings(rows) == {"name": ["run 0", "run 1"]}
+
+
+def test_a_setting_that_an_older_result_lacks_mixes_nothing_and_lists_are_compared():
+    assert mixed_settings([row({"seed": 0}), row({"seed": 1}, new=1)], derived=[]) == {}
+    assert mixed_settings([row({"seed": 0}, hidden=[8, 4]), row({"seed": 1}, hidden=[8])]) == {
+        "hidden": ["[8,4]", "[8]"]
+    }
+    assert mixed_text({"hidden": ["[8,4]", "[8]"], "lr": [0.1, None]}) == "hidden ([8,4], [8]), lr (0.1, None)"
 
 
 def test_histories_carry_the_axes_of_their_experiments(study):

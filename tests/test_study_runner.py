@@ -14,9 +14,14 @@ from study_runs import add, add_but_for_two, add_unless_killed, study_of
 
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.registry import experiment_named, experiment_names
+from siren_fastai.study.results import read_results
 from siren_fastai.study.runner import run_study
 from siren_fastai.study.running.folder import claim_folder
+from siren_fastai.study.running.home import counts
+from siren_fastai.study.study import load_study
 
+SEEDED = {"sum": Experiment("sum", add, {"b": 10, "seed": 0}, ["a"])}
+NAMED = {"sum": Experiment("sum", add, {"b": 10, "c": 0, "seed": 0, "name": ""}, ["a"])}
 SUM = {"sum": Experiment("sum", add, {"b": 10}, ["a"])}
 
 
@@ -120,6 +125,80 @@ def test_results_of_another_study_or_matrix_are_not_mixed_into_one_table(tmp_pat
     with pytest.raises(FileExistsError, match=f"is a result of the study {told}, and one table would mix it"):
         run(study_of(a=[1]), tmp_path, overwrite=True)
     assert (tmp_path / "study.json").read_bytes() == before and not (tmp_path / "a-1" / "error.txt").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_other_seeds_with_other_settings_are_not_mixed_into_one_table(tmp_path, overwrite):
+    run(study_of(a=[1], seed=[0, 1], fixed={"b": 1}), tmp_path, SEEDED)
+    other = study_of(a=[1], seed=[2, 3], fixed={"b": 2})
+    before = visible(tmp_path), (tmp_path / "study.json").read_bytes()
+    with pytest.raises(
+        FileExistsError, match="a-1_seed-0 holds a result with b 1, not 2, which this run would not rep"
+    ):
+        run(other, tmp_path, SEEDED, overwrite=overwrite)
+    assert (visible(tmp_path), (tmp_path / "study.json").read_bytes()) == before
+    more = study_of(a=[1, 2], seed=[2, 3], fixed={"b": 1})
+    assert len(run(more, tmp_path, SEEDED).done) == 4 and len(read_results(tmp_path)) == 6
+
+
+def test_overwriting_some_results_does_not_mix_them_with_the_others(tmp_path):
+    run(study_of(a=[1, 2], fixed={"b": 1}), tmp_path)
+    changed = study_of(a=[1, 2], fixed={"b": 2})
+    with pytest.raises(FileExistsError, match="a-2 holds a result with b 1, not 2, which this run would not replace"):
+        run(changed, tmp_path, only=["a-1"], overwrite=True)
+    assert read(tmp_path / "a-1")["total"] == 2
+    assert run(changed, tmp_path, overwrite=True).done == ["a-1", "a-2"]
+
+
+def test_a_failure_with_other_settings_is_in_no_table_and_stays(tmp_path):
+    failing = {"sum": Experiment("sum", add_but_for_two, {"b": 10}, ["a"])}
+    run(study_of(a=[2], fixed={"b": 1}), tmp_path, failing)
+    assert run(study_of(a=[1], fixed={"b": 2}), tmp_path).done == ["a-1"]
+    assert visible(tmp_path / "a-2") == ["error.txt", "settings.json"]
+
+
+def test_results_of_another_experiment_are_not_mixed_into_one_table(tmp_path):
+    run(study_of(a=[1]), tmp_path)
+    with pytest.raises(FileExistsError, match="a-1 holds a result of the experiment 'sum', not 'product'"):
+        run(study_of("product", a=[2]), tmp_path, {"product": Experiment("product", add, {"b": 10}, ["a"])})
+
+
+DERIVED = """
+experiment: sum
+matrix: {a: [1], seed: %s}
+b: 2 * ${seed}
+name: ${matrix_slug} is number ${matrix_id}
+c: %s
+"""
+
+
+def derived(path, seeds, c="3"):
+    path.with_suffix(".yaml").write_text(DERIVED % (seeds, c))
+    return load_study(path.with_suffix(".yaml"), experiments=NAMED)
+
+
+def test_settings_that_follow_from_the_axes_may_differ_and_their_rules_may_not(tmp_path):
+    path = tmp_path / "out"
+    run(derived(path, "[0, 1]"), path, NAMED)
+    assert run(derived(path, "[2, 3]"), path, NAMED).done == ["a-1_seed-2", "a-1_seed-3"]
+    assert read(path, "study.json")["derived"] == ["b", "name"]
+    table = read_results(path)  # a warning would be an error
+    assert sorted(table["b"]) == [0, 2, 4, 6] and table["name"].nunique() == 4
+    for c, told in (("4", "with c 3, not 4"), ("3 + ${seed}", "a-1_seed-1 holds a result with c 3, not 4")):
+        with pytest.raises(FileExistsError, match=told):
+            run(derived(path, "[5]", c), path, NAMED)
+    with pytest.raises(FileExistsError, match=r"a-1_seed-0 holds a result for which this study has no settings \("):
+        run(derived(path, "[6]", "3 // ${seed}"), path, NAMED)
+
+
+def test_what_a_run_intended_is_noted_and_counted_with_what_is_there(tmp_path):
+    failing = {"sum": Experiment("sum", add_but_for_two, {"b": 10}, ["a"])}
+    run(study_of(a=[1, 2, 3, 4], refused=["a-4"]), tmp_path, failing, only=["a-1", "a-2"])
+    assert read(tmp_path, "study.json")["slugs"] == ["a-1", "a-2", "a-3"]
+    found = counts(tmp_path, read_results(tmp_path)["slug"])
+    assert found == (1, 1, 3) and str(found) == "1 of 3 experiments finished, 1 failed"
+    run(study_of(a=[1, 2, 3]), tmp_path)
+    assert str(counts(tmp_path, read_results(tmp_path)["slug"])) == "3 experiments"
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):

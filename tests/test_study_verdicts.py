@@ -51,6 +51,15 @@ def test_pairs_agree_in_image_and_seed_whatever_the_order_of_the_rows():
     assert verdict(CLAIM, frame).numbers["effect"]["median"] == pytest.approx(0.1)
 
 
+def test_rows_without_a_partner_are_counted_in_the_sentence():
+    frame = table([31.0, 32.0, 33.0, 34.0], [30.0, 30.5, 31.0, 30.0])
+    one = verdict(CLAIM, frame.drop(index=7))
+    assert one.numbers["unpaired"] == 1 and one.sentence.endswith("3 pairs, 3 seeds; 1 row without a partner.")
+    none = verdict(CLAIM, frame[frame["mult"] == 2])
+    assert none.sentence.endswith("psnr: nothing to compare; 4 rows without a partner.")
+    assert "partner" not in verdict(CLAIM, frame).sentence
+
+
 def test_no_advantage_is_not_reproduced_and_neither_is_the_opposite():
     assert word(CLAIM, table([30.0] * 3, [30.0] * 3)) == "not reproduced"
     found = verdict(CLAIM, table([30.0] * 3, [31.0] * 3))

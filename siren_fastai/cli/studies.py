@@ -1,6 +1,5 @@
 """What `siren-fastai study` prints of a study, of a plan, of a run, and of its results."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,17 +7,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
+from siren_fastai.cli.errors import warn
 from siren_fastai.study.figures import study_figures
+from siren_fastai.study.mixing import mixed_text
 from siren_fastai.study.results import read_histories, read_results, summary, to_csv, to_json, to_markdown, wide
-from siren_fastai.study.runner import DESCRIPTION, STUDY, Outcome
+from siren_fastai.study.runner import DESCRIPTION, Outcome
 from siren_fastai.study.running.folder import ERROR, read_record
+from siren_fastai.study.running.home import counts, described
 from siren_fastai.study.running.plan import Plan
 from siren_fastai.study.study import Study
+from siren_fastai.study.table import SEED
 from siren_fastai.study.verdicts import verdict
 
 __all__ = ["description", "figures_of", "outcome_lines", "plan_lines", "results_text"]
-
-SEED = "seed"  # the axis over which results are summed up
 
 
 def description(study: Study) -> str:
@@ -85,7 +86,8 @@ def results_text(
     table, study = _table(folder), _described(folder)
     if format == "markdown":
         shown = to_markdown(wide(_summed(table, study, by, measures)))
-        return f"{_head(table, study)}\n\n{shown}{_verdicts(table, study)}"
+        return f"{_head(folder, table, study)}\n\n{shown}{_verdicts(table, study)}"
+    _warn_of_unfinished(folder, table)
     if by or measures:
         table = _summed(table, study, by, measures)
     return to_csv(table) if format == "csv" else to_json(table)
@@ -96,6 +98,7 @@ def figures_of(folder: Path) -> list[Figure]:
     table, study = _table(folder), _described(folder)
     if not study.get("figures"):
         raise ValueError(f"the study in {folder} describes no figures; add `figures:` to its file and run it again")
+    _warn_of_unfinished(folder, table)
     return study_figures(study["figures"], table, read_histories(folder, table))
 
 
@@ -104,19 +107,25 @@ def _table(folder: Path) -> pd.DataFrame:
         raise ValueError(f"there is no folder {folder}")
     table = read_results(folder)
     if not len(table):
-        raise ValueError(f"{folder} holds no results; name the folder that `siren-fastai study run` wrote")
+        failed = counts(folder, ()).failed
+        hint = f"{failed} experiments failed, see their {ERROR}" if failed else "name the folder of a `study run`"
+        raise ValueError(f"{folder} holds no results; {hint}")
     settings = {name for slug in table["slug"] for name in read_record(folder / slug)["settings"]}
     table.attrs["results"] = [name for name in table if name not in {"number", "slug", *table.attrs["axes"], *settings}]
     return table
 
 
 def _described(folder: Path) -> dict:
-    """What `run` noted of the study."""
-    try:
-        study = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return study if isinstance(study, dict) and set(DESCRIPTION) <= set(study) else {}
+    """What `run` noted of the study, if that is all there."""
+    study = described(folder)
+    return study if set(DESCRIPTION) <= set(study) else {}
+
+
+def _warn_of_unfinished(folder: Path, table: pd.DataFrame) -> None:
+    """Say what a table or a figure lacks, where they cannot say it themselves."""
+    found = counts(folder, table["slug"])
+    if found.finished < found.all:
+        warn(f"{folder}: {found}")
 
 
 def _summed(table: pd.DataFrame, study: dict, by: Sequence[str] | None, measures: Sequence[str] | None) -> pd.DataFrame:
@@ -132,10 +141,13 @@ def _measures(table: pd.DataFrame, study: dict) -> list[str]:
     return there or [name for name in table.attrs["results"] if is_numeric_dtype(table[name])]
 
 
-def _head(table: pd.DataFrame, study: dict) -> str:
+def _head(folder: Path, table: pd.DataFrame, study: dict) -> str:
     protocol = study.get("protocol", {}).get("full" if study.get("full") else "reduced")
     lines = [f"# {study['title']}", "", *_origin(study["source"], protocol, study["full"]), ""] if study else []
-    return "\n".join([*lines, f"{len(table)} experiments; median (minimum to maximum) over the random seeds."])
+    lines.append(f"{counts(folder, table['slug'])}; median (minimum to maximum) over the random seeds.")
+    mixed = table.attrs["mixed"]
+    lines += ["", f"**Mixed**: settings differ that are no axis: {mixed_text(mixed)}."] if mixed else []
+    return "\n".join(lines)
 
 
 def _origin(source: str, protocol: str | None, full: bool) -> list[str]:

@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from itertools import product
 
 from siren_fastai.study.experiment import Experiment, Plain
-from siren_fastai.study.parsing.axes import SPECIAL, STUDY_KEYS, read_axes, read_filter
+from siren_fastai.study.parsing.axes import STUDY_KEYS, read_axes, read_filter
 from siren_fastai.study.parsing.document import Document, read_document
 from siren_fastai.study.parsing.extends import extended
+from siren_fastai.study.parsing.rules import Rules, read_rules
 from siren_fastai.study.parsing.slugs import numbers, slugs
-from siren_fastai.study.parsing.substitution import check_references, substituted
+from siren_fastai.study.parsing.substitution import substituted
 
-__all__ = ["Combination", "combine", "read_matrix"]
+__all__ = ["Combination", "combine", "read_matrix", "rules_of"]
 
 MAX_WORK = 10_000_000  # characters of settings, over all combinations
 
@@ -66,38 +67,26 @@ def combine(
     """Return the combinations of a document. Raises: ValueError that names the file, the line and the key."""
     axes = read_axes(document)
     keep = read_filter(document, axes)
-    settings = document.without(*STUDY_KEYS, "matrix", "$filter")
-    passed = _passed(settings, axes, experiment)
-    _check_work(settings, axes)
+    rules = rules_of(document, experiment)
+    _check_work(rules.document, axes)
     rows = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())]
     found = []
     for number, slug, row in zip(numbers(len(rows)), slugs(rows), rows, strict=True):
         if keep(row):
-            whole = _settings(settings, {**row, "matrix_slug": slug, "matrix_id": number}, passed)
+            whole = rules.at({**row, "matrix_slug": slug, "matrix_id": number})
             found.append(Combination(int(number), slug, substituted(row, {}), whole, _refusal(experiment, whole)))
     if not found:
         raise document.error(("$filter",), f"the filter leaves none of the {len(rows)} combinations")
     return found
 
 
-def _passed(settings: Document, axes: Mapping[str, list], experiment: Experiment | None) -> list[str]:
-    """The axes that are settings of their own; no setting may be unknown or missing, and no axis unused."""
-    used = check_references(settings, (*axes, *SPECIAL))
-    if experiment is None:
-        return []
-    known = {*experiment.defaults, *experiment.required}  # an experiment that declares none takes any
-    for name in settings.values:
-        if known and name not in known:
-            problem = f"the experiment {experiment.name!r} has no such setting; it has {', '.join(sorted(known))}"
-            raise settings.error((name,), problem)
-    passed = [name for name in axes if name not in settings.values and (not known or name in known)]
-    for name in axes:
-        if name not in used and name not in passed:
-            raise settings.error(("matrix", name), f"this axis changes nothing: no setting has ${{{name}}}")
-    missing = [name for name in experiment.required if name not in settings.values and name not in passed]
-    if missing:
-        raise settings.error((), f"the experiment {experiment.name!r} needs {', '.join(missing)}")
-    return passed
+def rules_of(
+    document: Document,  # of a study, with its bases merged
+    experiment: Experiment | None = None,  # as for `read_matrix`
+) -> Rules:
+    """Return how its settings follow from the axes. Raises: ValueError that names the file, the line and the key."""
+    settings = document.without(*STUDY_KEYS, "matrix", "$filter")
+    return read_rules(settings, read_axes(document), experiment)
 
 
 def _check_work(settings: Document, axes: Mapping[str, list]) -> None:
@@ -108,16 +97,6 @@ def _check_work(settings: Document, axes: Mapping[str, list]) -> None:
     if combinations * (len(text) + text.count("${") * longest) > MAX_WORK:
         problem = f"the settings of all {combinations:,} combinations have more than {MAX_WORK:,} characters"
         raise settings.error((), f"{problem}; split the study")
-
-
-def _settings(settings: Document, names: Mapping[str, Plain], passed: list[str]) -> dict[str, Plain]:
-    found = {}
-    for key, value in settings.values.items():
-        try:
-            found[key] = substituted(value, names)
-        except ValueError as error:
-            raise settings.error((key,), f"{error} (in combination {names['matrix_id']})") from None
-    return found | substituted({name: names[name] for name in passed}, {})
 
 
 def _refusal(experiment: Experiment | None, settings: Mapping[str, Plain]) -> str | None:

@@ -15,13 +15,12 @@ import pandas as pd
 from siren_fastai.files import replacing
 from siren_fastai.study.judging.claims import Claim, read_claim
 from siren_fastai.study.judging.evidence import in_words
-from siren_fastai.study.judging.pairs import SEED
 from siren_fastai.study.judging.retuning import best_values, take_best
 from siren_fastai.study.reporting.kept import KeptStudy, keep_study, read_kept
 from siren_fastai.study.reporting.restate import restate
 from siren_fastai.study.results import summary, to_markdown, wide
 from siren_fastai.study.study import load_study
-from siren_fastai.study.table import column, in_order, keys
+from siren_fastai.study.table import SEED, column, in_order, keys
 from siren_fastai.study.verdicts import RULE, Verdict, verdict
 
 __all__ = ["main", "page", "read_all"]

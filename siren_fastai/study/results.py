@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from siren_fastai.files import strict_json
+from siren_fastai.study.mixing import mixed_settings, mixed_text
+from siren_fastai.study.running.home import noted
 from siren_fastai.study.table import better_of, cell, check_columns, keys, numbers_of, spread
 
 __all__ = ["NOT_REACHED", "read_histories", "read_results", "summary", "to_csv", "to_json", "to_markdown", "wide"]
@@ -25,6 +27,7 @@ def read_results(
 
     `table.attrs["axes"]` lists the axes. A result with a setting's name is called "NAME (result)". Folders without a
     `result.json` (unfinished or failed experiments, and others) are left out; unreadable ones with a warning.
+    A warning, and `table.attrs["mixed"]`, name settings that differ although they are no axis.
     Raises: FileNotFoundError if `folder` isn't there.
     """
     folder = Path(folder)
@@ -37,7 +40,10 @@ def read_results(
     leading = ["number", "slug", *axes, *(name for name in settings if name not in axes)]
     table = pd.DataFrame([_flat(row, leading) for row in rows])
     table = table.reindex(columns=[*leading, *(name for name in table if name not in leading)])
-    table.attrs["axes"] = axes
+    table.attrs["axes"], table.attrs["mixed"] = axes, mixed_settings(rows, noted(folder, "derived"))
+    if table.attrs["mixed"]:
+        what = f"settings that differ although they are no axis: {mixed_text(table.attrs['mixed'])}"
+        warnings.warn(f"{folder} holds results with {what}; the table mixes them", stacklevel=2)
     return table
 
 

@@ -175,7 +175,10 @@ class _Run:
 def _describe(study, plan: Plan, folder: Path) -> None:
     """Write what the study is, for those who read the results. Its claims may be others than before."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json({name: getattr(study, name) for name in DESCRIPTION}, folder / STUDY)
+    slugs = [each.slug for each in study.combinations if each.refused is None and each.slug not in plan.refused]
+    derived = {} if study.rules is None else {"derived": study.rules.derived}  # settings that follow from the axes
+    described = {name: getattr(study, name) for name in DESCRIPTION}
+    write_json({**described, **derived, "slugs": slugs}, folder / STUDY)
     for item in plan.finished:  # an axis with more values numbers them anew
         if read_record(item.path) != item.record:
             write_json(item.record, item.path / SETTINGS)

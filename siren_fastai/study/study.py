@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment, Plain
-from siren_fastai.study.matrix import Combination, combine
+from siren_fastai.study.matrix import Combination, combine, rules_of
 from siren_fastai.study.parsing.axes import STUDY_KEYS
 from siren_fastai.study.parsing.document import MAX_CHARACTERS, Document, read_document
 from siren_fastai.study.parsing.extends import extended
 from siren_fastai.study.parsing.overrides import overridden
 from siren_fastai.study.parsing.questions import check_claims, check_figures
+from siren_fastai.study.parsing.rules import Rules
 from siren_fastai.study.parsing.substitution import check_references
 from siren_fastai.study.registry import experiment_named
 
@@ -40,6 +41,7 @@ class Study:
     figures: list[dict]
     combinations: list[Combination]
     experiment: str
+    rules: Rules | None = None  # how the settings follow from the axes; None, without a file: that is not known
 
 
 def study_names() -> list[str]:
@@ -79,7 +81,7 @@ def _study(document: Document, name: str, full: bool, experiments: Mapping | Non
     check_figures(document)
     texts = values.get("title", name), values.get("source", ""), values.get("protocol", {})
     lists = values.get("claims", []), values.get("figures", [])
-    return Study(name, *texts, full, *lists, combinations, experiment.name)
+    return Study(name, *texts, full, *lists, combinations, experiment.name, rules_of(document, experiment))
 
 
 def _of_protocol(document: Document, full: bool) -> Document:

@@ -13,8 +13,9 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-__all__ = ["better_of", "cell", "check_columns", "column", "in_order", "keys", "numbers_of", "spread", "where"]
+__all__ = ["SEED", "better_of", "cell", "check_columns", "column", "in_order", "keys", "numbers_of", "spread", "where"]
 
+SEED = "seed"  # the axis over which results are summed up
 HIGHER = ("psnr", "best_psnr", "ssim")  # measures that begin so are better when higher; others are costs
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.judging.claims import Claim, read_claim
 from siren_fastai.study.judging.evidence import in_words, numbers_of_pairs, shortfalls, too_few
-from siren_fastai.study.judging.pairs import SEED, Pairs, make_pairs
+from siren_fastai.study.judging.pairs import Pairs, make_pairs
 from siren_fastai.study.judging.retuning import Best, best_values, take_best
-from siren_fastai.study.table import check_columns, column, in_order, where
+from siren_fastai.study.table import SEED, check_columns, column, in_order, where
 
 __all__ = ["RULE", "Verdict", "verdict"]
 

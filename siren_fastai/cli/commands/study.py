@@ -211,7 +211,7 @@ NOTES = """
 
 | file | content |
 |---|---|
-| `study.json` | the study's title, protocol, claims and figures |
+| `study.json` | the study's title, protocol, claims and figures, and the names of its experiments |
 | `SLUG/settings.json` | what was asked of the experiment of that name: its number, its axes, all its settings |
 | `SLUG/result.json` | its row of the table |
 | `SLUG/history.csv` | how it went, from evaluation to evaluation; further files are the experiment's own |
@@ -219,8 +219,18 @@ NOTES = """
 
 An experiment's folder is written whole or not at all. What is finished is not run again: after Ctrl-C, a kill or a
 failure the same command goes on. Several runs can work in one folder at a time, also from machines that share it; each
-experiment is run by one of them. Results that were made with other settings are replaced only with `--y`.
-The exit code is 1 if experiments failed, once the others are done.
+experiment is run by one of them. The exit code is 1 if experiments failed, once the others are done.
+
+Refused with exit code 2, before anything runs:
+
+- results of an experiment that were made with other settings, unless `--y` replaces them
+- other results in the folder, of other seeds for example, whose settings differ from those that this run would give
+  them: one table would mix both. `--y` doesn't remove them; choose another `--output`. Settings that follow from an
+  axis by `${axis}` may differ with it
+- a folder with results of another study or matrix, or with files that no study wrote
+
+`results` says how many experiments are finished and how many failed, and in each verdict how many rows have no
+partner. `--format csv`, `--format json` and `plot` say it on standard error if some are missing.
 
 On a cluster, start a scheduler and workers with one thread each, where this library is installed:
 

@@ -96,10 +96,11 @@ def _range(effects: Sequence[float]) -> dict[str, float | int | None]:
 
 def in_words(claim: Claim, numbers: Mapping) -> str:
     """The numbers in words."""
+    alone = f"; {_counted(numbers['unpaired'], 'row')} without a partner" if numbers["unpaired"] else ""
     if not numbers["pairs"]:
-        return f"{claim.measure}: nothing to compare."
+        return f"{claim.measure}: nothing to compare{alone}."
     sides = f"{claim.measure} {told(numbers['first'])} against {told(numbers['than'])}"
-    seeds = f"{_counted(numbers['pairs'], 'pair')}, {_counted(numbers['seeds'], 'seed')}"
+    seeds = f"{_counted(numbers['pairs'], 'pair')}, {_counted(numbers['seeds'], 'seed')}{alone}"
     if numbers["effect"]["median"] is None:
         return f"{sides}; {seeds}."
     return f"{sides}; {numbers['kind']} {told(numbers['effect'])} in {seeds}."

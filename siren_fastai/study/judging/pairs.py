@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from siren_fastai.study.judging.claims import Claim
-from siren_fastai.study.table import keys, numbers_of
+from siren_fastai.study.table import SEED, keys, numbers_of
 
-__all__ = ["SEED", "Pairs", "make_pairs"]
-
-SEED = "seed"
+__all__ = ["Pairs", "make_pairs"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from filelock import FileLock
 from siren_fastai.files import strict_json, write_json
 from siren_fastai.locks import LOCK, lock_folder
 
-__all__ = ["ERROR", "RESULT", "SETTINGS", "STUDY", "Claim", "check_home", "claim_folder", "read_record", "state_of"]
+__all__ = ["ERROR", "RESULT", "SETTINGS", "STUDY", "Claim", "claim_folder", "read_record", "state_of"]
 
 SETTINGS, RESULT, ERROR = "settings.json", "result.json", "error.txt"
 STUDY = "study.json"  # in the study's folder: what the study is, and its claims
@@ -86,37 +86,6 @@ def claim_folder(
     work = home / uuid.uuid4().hex  # a new name: a process of an earlier claim may live on for a while
     work.mkdir()
     return Claim(path, work, lock)
-
-
-def check_home(
-    folder: Path,  # of a study's results; it need not exist
-    name: str,  # of the study
-    axes: Collection[str],  # its own
-) -> None:
-    """Raise FileExistsError unless the folder is new, or has nothing but this study's results in its table."""
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; name a folder for the results")
-    if (folder / STUDY).exists() and not _is_description(folder / STUDY):
-        raise FileExistsError(f"{folder / STUDY} was not written by a study; choose another output folder")
-    for path in sorted(folder.glob(f"*/{SETTINGS}")):
-        try:
-            record = read_record(path.parent)
-            other, found = record["study"], set(record["axes"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if other != name or found != set(axes):
-            what = f"the study {other!r:.80}" + ("" if other != name else f" with the axes {', '.join(sorted(found))}")
-            raise FileExistsError(
-                f"{path.parent} is a result of {what}, and one table would mix it with the new ones; choose another "
-                "output folder"
-            )
-
-
-def _is_description(path: Path) -> bool:
-    try:
-        return {"name", "claims", "experiment"} <= set(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 def read_record(

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from siren_fastai.study.experiment import Experiment
-from siren_fastai.study.running.folder import check_home, read_record, state_of
+from siren_fastai.study.running.folder import read_record, state_of
+from siren_fastai.study.running.home import check_alike, check_home, difference
 
 __all__ = ["Item", "Plan", "plan_study"]
 
@@ -46,7 +47,8 @@ def plan_study(
     """Sort the study's experiments. A result that is there for the same settings is finished.
 
     Raises: ValueError for settings that the experiment does not have, or a pattern that fits no slug; FileExistsError
-    for results of other settings unless `overwrite`, those of another study, and folders that no study wrote.
+    for results of other settings unless they are replaced (`overwrite`), those of another study, and folders that no
+    study wrote.
     """
     check_home(folder, study.name, study.combinations[0].axes)
     plan = Plan(experiment)
@@ -60,6 +62,8 @@ def plan_study(
         _sort(plan, Item(Path(folder, combination.slug), record))
     if plan.replaced and not overwrite:
         raise FileExistsError(_conflict(next(item for item in plan.todo if item.slug == plan.replaced[0]), plan))
+    if study.rules is not None:
+        check_alike(folder, study.rules, experiment, [*(item.slug for item in plan.finished), *plan.replaced])
     return plan
 
 
@@ -97,13 +101,7 @@ def _completed(experiment: Experiment, combination) -> tuple[dict, str | None]:
 
 def _conflict(item: Item, plan: Plan) -> str:
     """What differs, in the first of the experiments whose result has other settings."""
-    found, asked, defaults = read_record(item.path), item.record, plan.experiment.defaults
-    if found["experiment"] != asked["experiment"]:
-        what = f"of the experiment {found['experiment']!r}, not {asked['experiment']!r}"
-    else:
-        before, now = ({**defaults, **record["settings"]} for record in (found, asked))
-        name = next(name for name in {**before, **now} if before.get(name) != now.get(name))
-        what = f"with {name} {before.get(name)!r:.80}, not {now.get(name)!r:.80}"
+    what = difference(read_record(item.path), item.record, plan.experiment.defaults)
     return (
         f"{item.path} holds a result {what}: choose another output folder, or give `overwrite` to replace "
         f"{len(plan.replaced)} results"

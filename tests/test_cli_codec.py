@@ -14,6 +14,7 @@ from sirn_files import encoded, reseal
 
 from siren_fastai.classics import QUALITIES
 from siren_fastai.cli.commands import COMMANDS
+from siren_fastai.cli.folders import images_in
 from siren_fastai.cli.main import main
 from siren_fastai.codec import clusters
 from siren_fastai.codec.compress import compress
@@ -390,10 +391,13 @@ def untrained_batch(monkeypatch):
             raise bad[image.shape[-1]]
         report = {"bpp": 1.0, "psnr": 20.0, "ssim": None, "steps": 3, "seconds": 0.1, "interrupted": False}
         report |= {"decoding_seconds": 0.1} | ({"reached": image.shape[-1] == 3} if "psnr" in options else {})
-        return SimpleNamespace(data=write(encoded(*image.shape)), report=report)
+        return SimpleNamespace(data=write(encoded(*image.shape, hidden=HIDDEN, bits=(4,))), report=report)
 
     monkeypatch.setattr("siren_fastai.codec.batch.compress", fake)
     return bad
+
+
+HIDDEN = [20, *[10] * 5]  # of the network that `compress` plans for 24x32 pixels at 6 bits per pixel, in gray and RGB
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -410,11 +414,96 @@ def test_each_image_of_a_folder_becomes_a_file(pictures, tmp_path, capsys, jobs)
 def test_files_that_exist_are_left_out_unless_they_may_be_overwritten(pictures, tmp_path, capsys, untrained_batch):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "b.sirn").write_text("good")
-    command = ["compress", str(pictures), str(out), "--bpp", "1", "--jobs", "1"]
-    assert main(command) == 0 and (out / "b.sirn").read_text() == "good"
-    assert "1 of 3 images are compressed already; --y compresses them again" in capsys.readouterr().out
-    assert main([*command, "--y"]) == 0 and decompress(out / "b.sirn").shape == (24, 32, 1)
+    (out / "b.sirn").write_bytes(kept := write(encoded(24, 32, 1, HIDDEN, bits=(4,), omega_0=20.0)))
+    command = ["compress", str(pictures), str(out), "--bpp", "6", "--jobs", "1"]
+    assert main(command) == 0 and (out / "b.sirn").read_bytes() == kept
+    told = capsys.readouterr().out
+    assert f"{out / 'b.sirn'}: compressed already, left as it is" in told
+    assert "1 of 3 images are compressed already; a file doesn't store --steps, --seed" in told
+    assert "were not compared; --y compresses them again" in told
+    assert main([*command, "--y"]) == 0 and (out / "b.sirn").read_bytes() != kept
+
+
+OTHERS = [  # how the files of a folder were made, how they are asked for, and what is told
+    ("--bpp 6", "--bpp 12", "widths: [2, 20, 10, 10, 10, 10, 10, 3], not [2, 30, 15"),
+    ("--bpp 12", "--max_bytes 560", "bits per pixel), above 560 (5.833)"),
+    ("--bpp 12", "--quality 1", "widths: "),
+    ("--bpp 6", "--bpp 6 --color gray", "image: 24x32 pixels of 3 channels, not 24x32 pixels of 1 channel"),
+    ("--bpp 6", "--bpp 6 --mean", "mean colour: none, not stored"),
+    ("--bpp 6", "--bpp 6 --weights float16", "weights: quantized, not float16"),
+    ("--bpp 6 --weights float16", "--bpp 6 --weights quantized_rows", "weights: float16, not quantized_rows"),
+    ("--bpp 6 --weights quantized_rows", "--bpp 6", "weights: quantized_rows, not quantized"),
+    ("--psnr 12", "--psnr 12 --denoise tv --denoise_strength 0.1", "denoiser: none, not tv of strength 0.1"),
+    ("--bpp 9", "--bpp 9 --clusters 2 --clusters_cell 8", "clusters: none, not 2 as feature in 3x4 cells"),
+]
+
+
+@pytest.mark.parametrize("made, asked, told", OTHERS)
+def test_files_that_other_options_made_are_refused(tmp_path, refused, capsys, made, asked, told):
+    (tmp_path / "in").mkdir()
+    picture_file(tmp_path / "in" / "a.png", 24, 32, 3)
+    out, fixed = tmp_path / "out", ["--steps", "1", "--jobs", "1"]
+    command = ["compress", str(tmp_path / "in"), str(out)]
+    assert main([*command, *made.split(), *fixed]) in (0, 1)
+    data = (out / "a.sirn").read_bytes()
+    error = refused(*command, *asked.split(), *fixed)
+    assert f"{out / 'a.sirn'}: " in error and told in error and "give --y to overwrite all" in error
+    assert main([*command, *made.split(), *fixed, "--seed", "1"]) == 0  # the same options go on
+    assert (out / "a.sirn").read_bytes() == data
+    assert "a.sirn: compressed already, left as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--bpp 9 --clusters 2 --clusters_cell 8",
+        "--quality 100 --clusters 2 --clusters_cell 8 --clusters_use network",
+        "--bpp 9 --mean --denoise auto",
+        "--bpp 6 --denoise median --denoise_strength 1",
+        "--max_bytes 600 --weights quantized_rows",
+        "--quality 1",
+    ],
+)
+def test_files_that_the_same_options_made_are_left_as_they_are(tmp_path, capsys, options):
+    (tmp_path / "in").mkdir()
+    picture_file(tmp_path / "in" / "a.png", 24, 32, 3)
+    command = ["compress", str(tmp_path / "in"), str(tmp_path / "out"), *options.split(), "--steps", "1", "--jobs", "1"]
+    assert main(command) == main(command) == 0
+    assert "1 of 1 images are compressed already" in capsys.readouterr().out
+
+
+def test_what_is_no_compressed_file_is_not_taken_for_one(pictures, tmp_path, refused):
+    (tmp_path / "out").mkdir()
+    for name in "ab":
+        (tmp_path / "out" / f"{name}.sirn").write_text("my notes")
+    error = refused("compress", pictures, tmp_path / "out", "--bpp", "6")
+    assert "a.sirn: byte 0: expected" in error and "(and 1 more)" in error
+    assert (tmp_path / "out" / "a.sirn").read_text() == "my notes"
+
+
+@pytest.mark.parametrize("y", [[], ["--y"]])
+@pytest.mark.parametrize(
+    "report", ["out/a.sirn", "in/a.png", "out", ".", "out/.siren_fastai_lock", "out/../out/c.sirn"]
+)
+def test_a_report_in_the_place_of_another_file_is_refused_before_any_work(pictures, tmp_path, refused, y, report):
+    error = refused("compress", pictures, tmp_path / "out", "--bpp", "6", "--report", tmp_path / report, *y)
+    assert "--report" in error or "would overwrite the input" in error or "is a folder; name a file" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_in_the_place_of_an_image_is_refused(pictures, tmp_path, refused):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.sirn").symlink_to(pictures / "a.png")
+    before = (pictures / "a.png").read_bytes()
+    assert "would overwrite the input" in refused("compress", pictures, tmp_path / "out", "--bpp", "6", "--y")
+    assert (pictures / "a.png").read_bytes() == before
+
+
+def test_formats_that_pillow_only_writes_are_no_images_of_a_folder(pictures, tmp_path):
+    for name in ("paper.pdf", "d.PDF", "palette.palm"):
+        (pictures / name).write_text("not for Pillow")
+    picture_file(pictures / "d.bmp")
+    assert [path.name for path in images_in(pictures)] == ["a.png", "b.png", "c.png", "d.bmp"]
 
 
 def test_an_image_that_fails_is_told_and_the_others_go_on(pictures, tmp_path, capsys, untrained_batch):
@@ -440,7 +529,7 @@ def test_an_interrupted_folder_keeps_what_is_compressed(pictures, tmp_path, refu
 
 
 def test_the_command_that_was_interrupted_goes_on_with_its_report(pictures, tmp_path, refused, untrained_batch):
-    command = ["compress", pictures, tmp_path / "out", "--bpp", "1", "--jobs", "1", "--report", tmp_path / "r.json"]
+    command = ["compress", pictures, tmp_path / "out", "--bpp", "6", "--jobs", "1", "--report", tmp_path / "r.json"]
     untrained_batch[1] = KeyboardInterrupt()
     refused(*command, code=130)
     del untrained_batch[1]

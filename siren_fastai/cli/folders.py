@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from siren_fastai.cli.errors import FAILURE, INTERRUPTED, CommandError, as_usage, warn
+from siren_fastai.cli.kept_files import NOT_COMPARED, check_kept
 from siren_fastai.cli.options import Chosen
-from siren_fastai.cli.paths import check_output, check_outputs
+from siren_fastai.cli.paths import check_output, check_outputs, same_file
 from siren_fastai.codec.batch import compress_images
 from siren_fastai.files import replacing, write_json
 from siren_fastai.fits.devices import device_of
@@ -18,17 +19,18 @@ from siren_fastai.fits.image import read_image
 from siren_fastai.images import to_uint8
 from siren_fastai.jobs.call import Failure
 from siren_fastai.jobs.run import check_jobs
-from siren_fastai.locks import lock_folder
+from siren_fastai.locks import LOCK, lock_folder
 from siren_fastai.progress import Progress
 
 __all__ = ["compress_folder", "images_in"]
 
 
 def images_in(folder: str) -> list[Path]:
-    """The files in `folder` with the suffix of an image. Raises: CommandError if there are none."""
+    """The files in `folder` with the suffix of an image that Pillow can open. Raises: CommandError if it has none."""
     if not Path(folder).is_dir():
         raise CommandError(f"there is no folder {folder}")
-    suffixes = Image.registered_extensions()
+    formats = Image.registered_extensions()
+    suffixes = {suffix for suffix, name in formats.items() if name in Image.OPEN}  # others, such as PDF, only to write
     found = (path for path in Path(folder).iterdir() if path.suffix.lower() in suffixes and path.is_file())
     paths = sorted(path for path in found if not path.name.startswith("."))
     if not paths:
@@ -43,20 +45,23 @@ def compress_folder(
 ) -> int:
     """Compress each image of a folder to a file of its own. Returns the exit code.
 
-    Without --y, images whose file exists are left out: after an interruption the same command goes on.
+    Without --y, images whose file exists are left out, if its fields agree with the options: after an interruption the
+    same command goes on.
     """
     paths = _by_stem(images_in(chosen.image))
     with as_usage():
         device = device_of(chosen.device)
     folder = check_outputs(chosen.output, (), chosen.y)
-    earlier = _earlier(chosen, paths)
-    overwrite = chosen.y or earlier is not None
-    report = chosen.report and check_output(chosen.report, overwrite, chosen.config_filepath, *paths.values())
     outputs = {stem: folder / f"{stem}.sirn" for stem in paths}
+    earlier = _earlier(chosen, paths)
+    report = chosen.report and _report(chosen, folder, [*outputs.values()], [*paths.values()], earlier is not None)
     todo = [stem for stem in paths if chosen.y or not outputs[stem].exists()]
-    check_outputs(folder, [outputs[stem].name for stem in todo], chosen.y, chosen.config_filepath)
+    names = [outputs[stem].name for stem in todo]
+    check_outputs(folder, names, chosen.y, chosen.config_filepath, *paths.values())
     if len(todo) < len(paths):
-        print(f"{len(paths) - len(todo)} of {len(paths)} images are compressed already; --y compresses them again")
+        check_kept({outputs[stem]: path for stem, path in paths.items() if stem not in todo}, chosen.color, options)
+        kept = f"{len(paths) - len(todo)} of {len(paths)} images are compressed already"
+        print(f"{kept}; {NOT_COMPARED}; --y compresses them again")
     folder.mkdir(parents=True, exist_ok=True)
     jobs = 1 if chosen.jobs is None and device.type != "cpu" else chosen.jobs  # processes would share the GPU's memory
     jobs = min(check_jobs(jobs), max(1, len(todo)))  # all processes start at once
@@ -71,6 +76,17 @@ def compress_folder(
             if report:
                 write_json({**(earlier or {}), **run.reports}, report)
     return run.finish()
+
+
+def _report(
+    chosen: Chosen, folder: Path, outputs: list[Path], images: list[Path], overwrite: bool
+) -> Path:  # of the report
+    """Check the report like `check_output`. Raises: CommandError too for a path that the outputs need."""
+    report = check_output(chosen.report, chosen.y or overwrite, chosen.config_filepath, *images)
+    for taken in (*outputs, folder / LOCK, folder, *folder.absolute().parents):
+        if same_file(report, taken):
+            raise CommandError(f"--report {report} is also a file or folder that OUTPUT needs; choose another name")
+    return report
 
 
 def _earlier(chosen: Chosen, paths: dict[str, Path]) -> dict | None:

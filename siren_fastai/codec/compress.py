@@ -10,7 +10,7 @@ from fastai.torch_core import no_random
 
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.encode import fit_source, quantize_network
-from siren_fastai.codec.plan import Plan, Settings, plan_for, smallest_file
+from siren_fastai.codec.plan import DENOISER_BYTES, MAX_BPP, Plan, Settings, bytes_for, plan_for, smallest_file
 from siren_fastai.codec.result import Compressed, measured, with_denoiser
 from siren_fastai.codec.search import first_bits_per_pixel, search_psnr
 from siren_fastai.codec.size import bits_per_pixel_of
@@ -23,8 +23,6 @@ from siren_fastai.sirn.denoise import check_denoise
 
 __all__ = ["Clusters", "Compressed", "compress"]
 
-MAX_BPP = 24
-DENOISER_BYTES = 7  # of a file that names one
 Denoising = str | tuple[str, float] | None
 
 
@@ -79,13 +77,10 @@ def compress(
                 on_plan(plan)
             return _encode(source, plan, Trainer(source.values, device, progress, tuple(cbs or ())), denoise)
 
+    if psnr is None:
+        return encode(bytes_for(source, settings, bpp, quality, max_bytes))
     least, per_bit = smallest_file(source, settings), source.size[0] * source.size[1] / 8
-    most = max(least, MAX_BPP * per_bit)
-    if psnr is not None:
-        return search_psnr(encode, (least, most), first_bits_per_pixel(psnr) * per_bit, psnr)
-    if quality is not None:
-        return encode(max(least, bits_per_pixel_of(quality) * per_bit))
-    return encode(bpp * per_bit if bpp is not None else min(max_bytes, most))
+    return search_psnr(encode, (least, max(least, MAX_BPP * per_bit)), first_bits_per_pixel(psnr) * per_bit, psnr)
 
 
 def _encode(source: Source, plan: Plan, trainer: Trainer, denoise: Denoising) -> Compressed:

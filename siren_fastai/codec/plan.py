@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from siren_fastai.codec.size import dims_for, least_bytes, steps_for
+from siren_fastai.codec.size import bits_per_pixel_of, dims_for, least_bytes, steps_for
 from siren_fastai.codec.source import Source
 from siren_fastai.quantize.quantizers import BITS
 from siren_fastai.sirn.work import decoding_work
 
-__all__ = ["BATCH", "Plan", "Settings", "plan_for", "smallest_file"]
+__all__ = ["BATCH", "DENOISER_BYTES", "MAX_BPP", "Plan", "Settings", "bytes_for", "plan_for", "smallest_file"]
 
+MAX_BPP = 24
+DENOISER_BYTES = 7  # of a file that names one
 BATCH = 8192  # pixels per step: one layer's activations fit a processor's cache
 TUNING_COST, CHOICE_STEPS = 1.6, 200  # in steps with float weights: a quantised one; choosing the bits of the tensors
 TUNING_SHARE, RETUNE_SHARE = 0.6, 0.1  # of the steps: with quantised weights; and in each further round
@@ -77,6 +79,20 @@ def plan_for(source: Source, n_bytes: float, settings: Settings) -> Plan:
     retune = max(1, round(RETUNE_SHARE * steps))
     file_bytes = n_bytes - settings.reserve
     return Plan(dims, file_bytes, tensor_bytes, steps - tuning, tuning, retune, settings.weights, settings.bits)
+
+
+def bytes_for(
+    source: Source,
+    settings: Settings,
+    bpp: float | None = None,
+    quality: float | None = None,
+    max_bytes: int | None = None,
+) -> float:
+    """The bytes that a file of `source` may have for one of these targets of `compress`."""
+    least, per_bit = smallest_file(source, settings), math.prod(source.size) / 8
+    if quality is not None:
+        return max(least, bits_per_pixel_of(quality) * per_bit)
+    return bpp * per_bit if bpp is not None else min(max_bytes, max(least, MAX_BPP * per_bit))
 
 
 def smallest_file(source: Source, settings: Settings) -> int:

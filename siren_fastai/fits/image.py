@@ -28,7 +28,7 @@ def read_image(
     """Return the image (h, w, c) in [0, 1].
 
     Warns of a file's transparency, which is composited on white, and of further frames, which are left out.
-    Raises: FileNotFoundError if there is no such file; ValueError or TypeError for anything that is not an image.
+    Raises: FileNotFoundError if there is no such file; ValueError or TypeError for anything that isn't an image.
     """
     mode = None if color == "auto" else color
     if source is None:

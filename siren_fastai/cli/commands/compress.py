@@ -201,7 +201,9 @@ COMMAND = Command(
     summary="write an image as a small file",
     about="Compress an image: a network is fitted to it, quantised, and written as one small file. Ctrl-C stops and "
     "writes the best file so far, next to a file that exists. Of a folder, each image becomes a file of its own, in "
-    "several processes; images whose file exists are left out, so that the same command goes on after an interruption.",
+    "several processes; images whose file exists are left out, so that the same command goes on after an "
+    "interruption; a file whose size, widths, weights, mean colour, clusters or denoiser show that it was made with "
+    "other options is an error.",
     usage="IMAGE OUTPUT (--bpp BPP | --psnr DB | --quality Q | --max_bytes N) [options]",
     groups={
         "options": OPTIONS,

@@ -190,8 +190,8 @@ def twice_valley(
 
     Returns: the rate, and the point to mark in the plot. On a coordinate network the loss falls while rates are far too
     low, which draws the valley down. Three images, three initialisations (benchmarks/rates.py): two times the valley is
-    better than the valley in all nine fits, by 0.9 to 4.9 dB, 3.1 in the median; four times is better still in six, and
-    worse than the valley itself in two.
+    better than the valley in all nine fits, by 2.9 to 5.4 dB, 4.0 in the median; four times is better still in all,
+    eight times worse than the valley itself in two.
     """
     rate = 2 * valley(lrs, losses, num_it)[0]
     nearest = (lrs.log() - math.log(rate)).abs().argmin()

@@ -21,7 +21,17 @@ from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.coreset import coreset
-from siren_fastai.data import IndexedDL, PixelDataLoaders, PixelDataset, PixelDL
+from siren_fastai.data import (
+    IndexedDL,
+    PictureDataLoaders,
+    PictureDataset,
+    PictureDL,
+    PixelDataLoaders,
+    PixelDataset,
+    PixelDL,
+    tile_dataloaders,
+)
+from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, show_pictures
@@ -77,6 +87,9 @@ __all__ = [
     "IndexedDL",
     "Learner",
     "MetricHistory",
+    "PictureDL",
+    "PictureDataLoaders",
+    "PictureDataset",
     "PixelDL",
     "PixelDataLoaders",
     "PixelDataset",
@@ -150,6 +163,8 @@ __all__ = [
     "study_names",
     "subtract_mean",
     "summary",
+    "tile_dataloaders",
+    "tile_images",
     "to_uint8",
     "unfold_",
     "unfreeze_",

@@ -1,5 +1,6 @@
 """Drawing signals side by side and a fit on one page; functions that draw return the matplotlib figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["figure_pixels", "fit_figure", "show_pictures"]
+__all__ = ["figure_pixels", "fit_figure", "mosaic", "show_pictures"]
 
 
 def show_pictures(
@@ -34,6 +35,26 @@ def show_pictures(
     for ax, (title, signal) in zip(axes, pictures.items(), strict=True):
         _draw(ax, torch.as_tensor(signal).detach().float().cpu(), title, *value_range)
     return axes[0].figure
+
+
+def mosaic(
+    images: Tensor,  # (n, c, h, w)
+    columns: int | None = None,  # images in a row; None makes it about square
+    gap: int = 1,  # pixels between the images
+) -> Tensor:  # (height, width, c) float32
+    """The images in rows, as one image for `show_pictures`; nan in the gaps and where there is none.
+
+    Raises: ValueError unless there are images (n, c, h, w).
+    """
+    if images.dim() != 4 or not len(images):
+        raise ValueError(f"`images` must be (n, c, h, w) and not empty, got {tuple(images.shape)}")
+    n, c, h, w = images.shape
+    columns = math.ceil(math.sqrt(n)) if columns is None else columns
+    rows = -(-n // columns)
+    sheet = torch.full((rows * columns, c, h + gap, w + gap), math.nan)
+    sheet[:n, :, :h, :w] = images.detach().float().cpu()
+    sheet = sheet.view(rows, columns, c, h + gap, w + gap).permute(0, 3, 1, 4, 2)
+    return sheet.reshape(rows * (h + gap), columns * (w + gap), c)[: -gap or None, : -gap or None]
 
 
 def figure_pixels(

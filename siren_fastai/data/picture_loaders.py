@@ -1,0 +1,114 @@
+"""A collection of images as fastai DataLoaders: what is held out, and what training draws for each image."""
+
+import torch
+from fastai.data.core import DataLoaders
+from fastai.torch_core import default_device
+from torch import Tensor
+
+from siren_fastai.data.indexed import checked_count
+from siren_fastai.data.pictures import PictureDataset, PictureDL
+from siren_fastai.datasets.augment import Augment
+from siren_fastai.datasets.folder import read_images, to_gray
+from siren_fastai.datasets.split import EVERY, split_groups
+
+__all__ = ["VALID_BS", "PictureDataLoaders"]
+
+VALID_BS = 256  # images per validation batch where the user gives neither `valid_bs` nor a larger `bs`
+
+
+class PictureDataLoaders(DataLoaders):
+    """fastai DataLoaders of a collection of images: `train` is shuffled and augmented, `valid` fixed and as it is."""
+
+    def __repr__(self) -> str:
+        parts = "".join(f"\n  {name}: {dl!r}" for name, dl in zip(("train", "valid"), self.loaders, strict=False))
+        return f"{type(self).__name__} on {self.device}{parts}"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(c, height, width) of the images in a batch."""
+        return self.train_ds.shape
+
+    @classmethod
+    def from_images(
+        cls,
+        source,  # (n, c, h, w) uint8, or what `read_images` reads: a folder, a list of files, an array
+        groups: Tensor | None = None,  # (n,) what each image comes from; None is each from itself
+        bs: int = 64,  # images per training batch, at most
+        valid: int | float | Tensor = EVERY,  # every n-th group validates, or a share of them; or images of their own
+        size: int | tuple[int, int] | None = None,  # the images' pixels per side, or (height, width), as `read_images`
+        crop: int
+        | tuple[int, int]
+        | None = None,  # of each image in a batch: random in training, the middle in validation
+        shift: int = 0,  # pixels that a training image may move, black behind it
+        flip: bool | tuple[float, float] = False,  # True is (.4, .2), the probabilities of mirroring and upside down
+        gray: bool = False,  # one channel, .299 R + .587 G + .114 B
+        channels: int | None = None,  # 1 or 3, as for `read_images`; None is as the images are
+        valid_bs: int | None = None,  # images per validation batch, at most; None is 256, or `bs` if larger
+        device: torch.device | str | None = None,  # where the images live; None is fastai's default device
+        path=".",  # where fastai writes models and exports
+        **kwargs,  # for `read_images`
+    ) -> "PictureDataLoaders":
+        """From images of one size, or a folder of any: they live on the device in 8 bits, and batches are in [0, 1].
+
+        Raises: as `read_images`, `split_groups` and `Augment`.
+        """
+        bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
+        read = dict(size=size, channels=1 if gray else channels, **kwargs)
+        images = _as_images(source, read)
+        crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
+        if isinstance(valid, (int, float)):
+            groups = torch.arange(len(images)) if groups is None else torch.as_tensor(groups)
+            if groups.shape != images.shape[:1]:
+                raise ValueError(f"`groups` must be ({len(images)},), one for each image, got {tuple(groups.shape)}")
+            train, held_out = (images[index] for index in split_groups(groups, valid))
+        else:
+            train, held_out = images, _as_images(valid, {**read, "size": tuple(images.shape[2:])})
+        _check_channels(train, held_out)
+        device = default_device() if device is None else torch.device(device)
+        augment = _augment(flip, shift, crop)
+        train, held_out = (
+            PictureDataset(train, augment, crop).to_(device),
+            PictureDataset(held_out, None, crop).to_(device),
+        )
+        return cls(
+            PictureDL(train, bs, shuffle=True, device=device),
+            PictureDL(held_out, max(bs, VALID_BS) if valid_bs is None else valid_bs, device=device),
+            path=path,
+            device=device,
+        )
+
+    def test_dl(self, test_items, **kwargs) -> PictureDL:
+        """A loader of other images, in their order and as they are, for `learn.get_preds(dl=...)`.
+
+        They are whatever `read_images` reads, brought to the size and the channels of the training images.
+        """
+        data = self.train_ds
+        if not isinstance(test_items, PictureDataset):
+            read = dict(size=tuple(data.images.shape[2:]), channels=data.n_channels)
+            test_items = PictureDataset(_as_images(test_items, read), None, data.crop).to_(self.device)
+        return self.valid.new(test_items, **kwargs)
+
+
+def _as_images(source, read: dict) -> Tensor:
+    """Images (n, c, h, w) uint8; a tensor that already is so isn't read again."""
+    ready = (
+        isinstance(source, Tensor) and source.dtype == torch.uint8 and source.dim() == 4 and source.shape[1] in (1, 3)
+    )
+    if not ready or read["size"] not in (None, tuple(source.shape[2:])) or len(read) > 2:
+        return read_images(source, **read)
+    images = source if read["channels"] != 1 else to_gray(source)
+    return images.repeat(1, 3, 1, 1) if read["channels"] == 3 and images.shape[1] == 1 else images
+
+
+def _check_channels(train: Tensor, held_out: Tensor) -> None:
+    if train.shape[1:] != held_out.shape[1:]:
+        raise ValueError(
+            "training and validation images must have one shape, got "
+            f"{tuple(train.shape[1:])} and {tuple(held_out.shape[1:])}: choose `channels` and `size`"
+        )
+
+
+def _augment(flip, shift: int, crop) -> Augment | None:
+    """What training draws; None if there is nothing to draw."""
+    chances = (0.4, 0.2) if flip is True else (0.0, 0.0) if flip is False else flip
+    return Augment(*chances, shift, crop) if any(chances) or shift or crop is not None else None

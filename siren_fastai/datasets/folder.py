@@ -1,0 +1,131 @@
+"""Images of the user's own, from a folder, a list of files, or an array: all of one size, in 8 bits."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from siren_fastai.image_pairs import as_array
+from siren_fastai.images import load_image, resize_image, to_uint8
+
+__all__ = ["image_files", "read_images", "to_gray"]
+
+MODES = {None: None, 1: "gray", 3: "rgb"}
+
+
+def read_images(
+    source,  # a folder, a list of files, Pillow images or arrays, or one array (n, h, w), (n, h, w, c), (n, c, h, w)
+    size: int | tuple[int, int] | None = None,  # pixels per side, or (height, width); None if all have one size
+    channels: int | None = None,  # 1 for gray, 3 for RGB; None if all have as many
+    fit: str = "crop",  # "crop" fills `size` and cuts off what is left over at the sides; "stretch" changes proportions
+) -> Tensor:  # (n, c, height, width) uint8
+    """Read images, in the order of their paths within a folder, and bring them to one size.
+
+    Arrays hold uint8, or floats in [0, 1]. Transparency is composited on white. In a folder, files count by their
+    suffix, also those of its folders; hidden ones don't.
+    Raises: ValueError that names the image, if it can't be read, or is of another size or has other channels than the
+    first and there is no `size` or `channels`; FileNotFoundError for a folder that is missing or has no images.
+    """
+    size = (size, size) if isinstance(size, int) else None if size is None else tuple(size)
+    if channels not in MODES:
+        raise ValueError(f"`channels` must be 1 for gray, 3 for RGB or None, got {channels!r}")
+    if fit not in ("crop", "stretch"):
+        raise ValueError(f"`fit` must be 'crop' or 'stretch', got {fit!r}")
+    images, first = [], None
+    for name, item in _items(source):
+        image = _read(name, item, size, channels, fit)
+        first = first or (name, image)
+        _check_same(name, image, *first)
+        images.append(image)
+    if not images:
+        raise ValueError("`source` holds no images")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def image_files(folder: str | os.PathLike) -> list[Path]:
+    """The images in a folder and its folders, by their suffixes, in the order of their paths.
+
+    Raises: FileNotFoundError if there is no folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} isn't a folder")
+    known = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
+    found = sorted(path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no images; their names must end in a suffix such as .png or .jpg")
+    return [folder / path for path in found]
+
+
+def to_gray(images: Tensor) -> Tensor:
+    """RGB images (n, 3, h, w) uint8 as gray (n, 1, h, w): .299 R + .587 G + .114 B, rounded half up; gray as it is.
+
+    Raises: ValueError for other numbers of channels.
+    """
+    if images.shape[1] == 1:
+        return images
+    if images.shape[1] != 3:
+        raise ValueError(f"`images` must be gray or RGB, (n, 1 or 3, h, w), got {tuple(images.shape)}")
+    red, green, blue = images.int().unbind(1)
+    return ((299 * red + 587 * green + 114 * blue + 500) // 1000)[:, None].to(torch.uint8)
+
+
+def _items(source) -> Iterable[tuple[str, object]]:
+    """Names and images: paths, or arrays of which the channels stand last."""
+    if isinstance(source, (str, os.PathLike)):
+        return [(str(path), path) for path in image_files(source)]
+    if isinstance(source, (Tensor, np.ndarray)):
+        return [(f"image {i}", image) for i, image in enumerate(_channels_last(as_array(source)))]
+    if isinstance(source, Sequence):
+        return [(str(x) if isinstance(x, (str, os.PathLike)) else f"image {i}", x) for i, x in enumerate(source)]
+    raise TypeError(f"`source` must be a folder, a list of images or an array, got {type(source).__name__}")
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[-1] not in (1, 3):
+        return array.transpose(0, 2, 3, 1)
+    if array.ndim in (3, 4) and 0 not in array.shape:
+        return array
+    raise ValueError(f"an array of images must be (n, h, w), (n, h, w, c) or (n, c, h, w), got {array.shape}")
+
+
+def _read(name: str, item, size: tuple[int, int] | None, channels: int | None, fit: str) -> np.ndarray:
+    """One image (h, w, c) uint8."""
+    try:
+        if size is None and channels is None and isinstance(item, np.ndarray) and item.dtype == np.uint8:
+            return item if item.ndim == 3 else item[..., None]
+        image = load_image(item, mode=MODES[channels])
+        return to_uint8(image if size is None else _resized(image, size, fit))
+    except Exception as error:
+        raise ValueError(f"{name} can't be read as an image: {error}") from error
+
+
+def _resized(image: Tensor, size: tuple[int, int], fit: str) -> Tensor:
+    (h, w), (height, width) = image.shape[:2], size
+    if fit == "stretch":
+        return resize_image(image, size)
+    fill = (
+        (height, max(width, round(w * height / h)))
+        if w * height > h * width
+        else (max(height, round(h * width / w)), width)
+    )
+    image = resize_image(image, fill)
+    top, left = (fill[0] - height) // 2, (fill[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def _check_same(name: str, image: np.ndarray, first_name: str, first: np.ndarray) -> None:
+    if image.shape[2] != first.shape[2]:
+        raise ValueError(
+            f"{first_name} has {first.shape[2]} channels and {name} has {image.shape[2]}: choose `channels=1` or 3"
+        )
+    if image.shape != first.shape:
+        raise ValueError(
+            f"{first_name} has {first.shape[0]}x{first.shape[1]} pixels and {name} {image.shape[0]}x{image.shape[1]}: "
+            "choose a `size`"
+        )

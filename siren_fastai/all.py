@@ -4,9 +4,17 @@ from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 
 from siren_fastai.analysis.history import read_history
+from siren_fastai.autoencoder.decoders.hypernetwork import HypernetworkDecoder
+from siren_fastai.autoencoder.decoders.local import LocalCodesDecoder
 from siren_fastai.autoencoder.decoders.manifold import ImageManifoldDecoder
+from siren_fastai.autoencoder.decoders.modulated import ModulatedSirenDecoder
+from siren_fastai.autoencoder.decoders.patches import PatchDecoder
 from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
+from siren_fastai.autoencoder.encoders.dalle import DalleEncoder
+from siren_fastai.autoencoder.encoders.patches import PatchEncoder
+from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
 from siren_fastai.autoencoder.model import Autoencoder
+from siren_fastai.autoencoder.transformer import transformer_autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -79,14 +87,20 @@ __all__ = [
     "ClusterFeatures",
     "Clusters",
     "Compressed",
+    "DalleEncoder",
     "EncoderConv2d",
     "Experiment",
     "FitSettings",
     "FreezeLayers",
+    "HypernetworkDecoder",
     "ImageManifoldDecoder",
     "IndexedDL",
     "Learner",
+    "LocalCodesDecoder",
     "MetricHistory",
+    "ModulatedSirenDecoder",
+    "PatchDecoder",
+    "PatchEncoder",
     "PictureDL",
     "PictureDataLoaders",
     "PictureDataset",
@@ -95,6 +109,7 @@ __all__ = [
     "PixelDataset",
     "PixelLearner",
     "QuantizeAware",
+    "ResNetEncoder",
     "Rule",
     "SavePictureAt",
     "ScaleWidths",
@@ -166,6 +181,7 @@ __all__ = [
     "tile_dataloaders",
     "tile_images",
     "to_uint8",
+    "transformer_autoencoder",
     "unfold_",
     "unfreeze_",
     "unpack_labels",

@@ -1,8 +1,6 @@
 """The note's decoder and encoders: parameter counts, a slow reference, any size, settings that make no sense."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -286,10 +284,3 @@ def test_parts_that_do_not_fit_together_are_refused():
         Autoencoder(EncoderConv2d((3, 8, 8), 6), small())
     with pytest.raises(ValueError, match="images of 1 channels, but the decoder draws 3"):
         Autoencoder(EncoderConv2d((1, 8, 8), 7), small())
-
-
-@pytest.mark.slow
-def test_models_need_no_fastai():
-    modules = "model, positions, decoders.manifold, encoders.conv"
-    code = "import sys, " + ", ".join(f"siren_fastai.autoencoder.{name}" for name in modules.split(", "))
-    subprocess.run([sys.executable, "-c", f"{code}; assert 'fastai' not in sys.modules"], check=True)

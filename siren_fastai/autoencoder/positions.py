@@ -10,8 +10,10 @@ from siren_fastai.autoencoder.shapes import check_size
 
 __all__ = [
     "NOTE_FREQUENCIES",
+    "bilinear_weights",
     "checked_frequencies",
     "count_position_features",
+    "highest_of",
     "nyquist",
     "nyquist_frequencies",
     "position_features",
@@ -63,6 +65,29 @@ def position_features(
     xy = positions.flip(-1)
     phase = (xy[..., None, :] * xy.new_tensor(frequencies)[:, None]).flatten(-2)
     return torch.cat([xy, phase.sin(), phase.cos()] if cos else [xy, phase.sin()], dim=-1)
+
+
+def bilinear_weights(
+    positions: Tensor,  # (..., 2): (y, x) in [-1, 1]
+    cells: Sequence[int],  # (rows, columns) of a grid over [-1, 1]^2
+) -> Tensor:  # (..., rows * columns), in raster order
+    """Return how much each cell counts at a position: linear along both axes between centres, in all 1.
+
+    Outside the outermost centres the border's cells count alone, as in `coords.sample_linear`.
+    """
+    along = []
+    for axis, n in enumerate(cells):
+        place = ((positions[..., axis] + 1) * (n / 2) - 0.5).clamp(0, n - 1)
+        along.append((1 - (place[..., None] - torch.arange(n).to(positions)).abs()).clamp(min=0))
+    return (along[0][..., :, None] * along[1][..., None, :]).flatten(-2)
+
+
+def highest_of(
+    frequency: float | None,  # rad per unit; None is the Nyquist frequency of `shape`
+    shape: Sequence[int],  # (height, width) in pixels
+) -> float:
+    """Return the highest frequency that a network starts with. Raises: ValueError unless it is above 0 and finite."""
+    return nyquist(shape) if frequency is None else checked_frequencies([frequency], shape)[0]
 
 
 def checked_frequencies(

@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     order, so that training on some pixels is `decoder.at(code, decoder.grid_positions()[indices])`.
     """
 
-    grid = "centers"  # where the pixels lie: one of `coords.GRIDS`
+    pixel_grid = "centers"  # where the pixels lie: one of `coords.GRIDS`
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Decoder(nn.Module):
         shape: Sequence[int] | None = None,  # (height, width); None is `default_shape`
     ) -> Tensor:  # (height * width, 2)
         """Return the positions of an image's pixels, in raster order."""
-        return grid_coords(check_size(self.default_shape if shape is None else shape), self.grid)
+        return grid_coords(check_size(self.default_shape if shape is None else shape), self.pixel_grid)
 
     def forward(
         self,

@@ -29,7 +29,7 @@ class ImageManifoldDecoder(Decoder):
     Raises: ValueError or TypeError for settings that no such network has.
     """
 
-    grid = "corners"
+    pixel_grid = "corners"
 
     def __init__(
         self,

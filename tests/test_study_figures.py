@@ -103,6 +103,25 @@ def test_what_was_not_reached_is_said_and_a_range_that_it_ends_has_an_arrow():
     assert medians(axes) == [200] and [line.get_marker() for line in axes.lines].count(">") == 1
 
 
+def test_an_infinite_median_is_a_text_and_a_range_to_infinity_has_an_arrow():
+    table = results({1: [50, 51, math.inf], 2: [math.inf, math.inf, 60], 3: [math.inf, None, 40]})
+    for kind in ("points", "bars"):
+        figure = draw(POINTS | {"kind": kind}, table)
+        figure.draw_without_rendering()  # a warning would be an error
+        (axes,) = figure.axes
+        assert [text.get_text() for text in axes.texts] == ["median ∞"] and max(axes.get_xlim()) < 60
+        assert sorted(line.get_marker() for line in axes.lines if line.get_marker() in "<>") == ["<", ">", ">"]
+
+
+def test_a_curve_that_becomes_infinite_ends_there():
+    runs = {(1, 0, 0.1): [20, math.inf], (1, 1, 0.1): [21, math.inf]}
+    other = histories({(2, 0, 0.1): [0, 5, math.inf]}, (0, 5, 10))
+    figure = draw(CURVES, pd.concat([histories(runs), other, histories({(2, 1, 0.1): [4, 14]}, (4, 14))]))
+    figure.draw_without_rendering()
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [20.5, math.inf]
+    assert np.allclose(figure.axes[0].lines[1].get_ydata()[0], 4)
+
+
 def test_bars_start_at_zero_and_groups_have_colours():
     table = pd.concat([results({1: [30, 31, 32]}, image="a"), results({1: [20, 21, 22]}, image="b")])
     figure = draw({"kind": "bars", "x": "scheme", "y": "psnr", "group": "image"}, table)

@@ -114,6 +114,16 @@ def test_kept_numbers_have_six_digits_and_what_is_missing_stays_missing(folder, 
     assert math.isnan(read_kept(tmp_path / "kept/width.json").table["steps_to_30"][0])
 
 
+def test_an_infinite_psnr_is_kept_as_a_number(folder, tmp_path):
+    path = sorted(folder.glob("*/result.json"))[0]
+    write_json(json.loads(path.read_text()) | {"psnr": math.inf}, path)
+    kept = read_kept(keep_study(folder, tmp_path / "kept"))
+    assert kept.table["psnr"].tolist().count(math.inf) == 1 and kept.table["psnr"].dtype == float
+    restated = read_kept(restate(tmp_path / "kept/width.json", stated()))
+    pd.testing.assert_frame_equal(restated.table, kept.table)
+    assert "∞" in page([kept])
+
+
 def test_the_page_in_docs_is_what_the_command_writes():
     text = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
     pictures = [f"studies/{path.name}" for path in sorted((ROOT / "docs/studies").glob("*.png"))]

@@ -11,7 +11,7 @@ import pytest
 from siren_fastai.files import write_json
 from siren_fastai.study.mixing import mixed_settings, mixed_text
 from siren_fastai.study.results import read_histories, read_results, summary, to_csv, to_json, to_markdown, wide
-from siren_fastai.study.table import better_of, cell, in_order, where
+from siren_fastai.study.table import better_of, cell, in_order, median, where
 
 
 def experiment(folder, number, axes, result, settings=None, history=None):
@@ -163,6 +163,32 @@ def test_a_median_that_most_did_not_reach_is_nan():
     table = pd.DataFrame({"seed": [0, 1, 2], "steps": [100.0, None, None]})
     row = summary(table, [], ["steps"]).iloc[0]
     assert math.isnan(row["median"]) and row["min"] == 100.0 and row["reached"] == 1
+
+
+def test_an_infinite_psnr_is_the_best_number_in_summaries_and_all_formats(tmp_path):
+    values = {1: [math.inf, math.inf, 60.0], 2: [math.inf, math.nan, 40.0], 3: [math.inf] * 3}
+    for number, (mult, seed) in enumerate([(m, s) for m in values for s in range(3)]):
+        experiment(tmp_path, number, {"mult": mult, "seed": seed}, {"psnr": values[mult][seed]})
+    table = read_results(tmp_path)
+    summed = summary(table, ["mult"], ["psnr"])
+    assert summed["median"].tolist() == [math.inf, 40.0, math.inf] and summed["reached"].tolist() == [3, 2, 3]
+    assert summed["min"].tolist()[::2] == [60.0, math.inf] and math.isnan(summed["min"][1])
+    assert [row.split(" | ")[1] for row in to_markdown(wide(summed)).splitlines()[2:]] == [
+        *("∞ (60 to ∞)", "40 (not reached to ∞)", "∞")
+    ]
+    assert "| ∞ |" in to_markdown(table)
+    back = pd.read_csv(io.StringIO(to_csv(table)))
+    pd.testing.assert_series_equal(back["psnr"], table["psnr"])
+    assert [row["psnr"] for row in json.loads(to_json(table))] == ["inf", "inf", 60.0, "inf", None, 40.0, *["inf"] * 3]
+    assert [row["median"] for row in json.loads(to_json(summed))] == ["inf", 40.0, "inf"]
+
+
+def test_an_infinite_cost_is_not_reached_and_of_two_infinite_halves_the_worse_counts():
+    table = pd.DataFrame({"mse": [1.0, math.inf, math.inf], "psnr": [math.inf, math.inf, None]})
+    row = summary(table, [], ["mse"]).iloc[0]
+    assert math.isnan(row["median"]) and row["reached"] == 1
+    assert math.isnan(summary(table.tail(2), [], ["psnr"]).iloc[0]["median"])
+    assert [median([math.inf, -math.inf], better) for better in ("higher", "lower")] == [-math.inf, math.inf]
 
 
 def test_a_mapping_says_what_is_better():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siren_fastai.study.judging.claims import read_claim
+from siren_fastai.study.judging.retuning import best_values
 from siren_fastai.study.verdicts import RULE, verdict
 
 CLAIM = {"says": "Wide is better.", "measure": "psnr", "better": "higher", "first": {"mult": 2}, "than": {"mult": 1}}
@@ -49,6 +50,26 @@ def test_pairs_agree_in_image_and_seed_whatever_the_order_of_the_rows():
     shuffled.attrs = frame.attrs
     assert verdict(CLAIM, shuffled).numbers["effect"] == verdict(CLAIM, frame).numbers["effect"]
     assert verdict(CLAIM, frame).numbers["effect"]["median"] == pytest.approx(0.1)
+
+
+def test_an_infinite_psnr_is_better_than_every_number():
+    frame = table([math.inf, math.inf, 60.0], [50.0, math.inf, 55.0])
+    found = verdict(CLAIM, frame)
+    assert found.numbers["first"] == {"median": math.inf, "min": 60.0, "max": math.inf, "count": 3, "reached": 3}
+    assert "psnr ∞ (60 to ∞) against 55 (50 to ∞); difference 5 (0 to ∞) in 3 pairs" in found.sentence
+    assert found.word == "reproduced"
+    both = verdict(CLAIM, table([math.inf] * 3, [math.inf] * 3))
+    assert both.word == "not reproduced" and "psnr ∞ against ∞; difference 0 in 3 pairs" in both.sentence
+    assert verdict(CLAIM | {"ratio": 1.5}, frame).numbers["effect"]["max"] == math.inf
+
+
+@pytest.mark.parametrize("values", [[math.inf] * 3, [math.inf, 70.0, math.inf]])
+def test_a_learning_rate_with_an_infinite_psnr_suits_best(values):
+    rates = {0.1: [30.0] * 3, 0.2: values, 0.3: [math.nan] * 3}
+    rows = [{"lr": lr, "seed": seed, "psnr": psnr} for lr, many in rates.items() for seed, psnr in enumerate(many)]
+    assert best_values(pd.DataFrame(rows), "lr", "psnr", "higher", []) == {(): (0.2, True)}
+    lost = pd.DataFrame([row for row in rows if row["lr"] == 0.3])
+    assert best_values(lost, "lr", "psnr", "higher", []) == {(): (0.3, False)}
 
 
 def test_rows_without_a_partner_are_counted_in_the_sentence():

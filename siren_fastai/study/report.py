@@ -41,7 +41,8 @@ protocol that each study states; `--full` is closer to the note's own and takes 
 ## How a claim is judged
 """
 READING = """\
-Numbers are medians, then minimum and maximum, over all pairs; an effect of ∞ is a level that only one side reached."""
+Numbers are medians, then minimum and maximum, over all pairs; an effect of ∞ is a level that only one side reached,
+or a fit without error."""
 
 
 def read_all(

@@ -11,7 +11,7 @@ import pandas as pd
 from siren_fastai.files import strict_json
 from siren_fastai.study.mixing import mixed_settings, mixed_text
 from siren_fastai.study.running.home import noted
-from siren_fastai.study.table import better_of, cell, check_columns, keys, numbers_of, spread
+from siren_fastai.study.table import better_of, cell, check_columns, keys, numbers_of, read_cell, spread
 
 __all__ = ["NOT_REACHED", "read_histories", "read_results", "summary", "to_csv", "to_json", "to_markdown", "wide"]
 
@@ -63,12 +63,7 @@ def _read_row(path: Path) -> dict | None:
 def _flat(row: Mapping, asked: Sequence[str]) -> dict:
     result = {f"{name} (result)" if name in asked else name: value for name, value in row["result"].items()}
     values = {**row["settings"], **row["axes"], **result}
-    return {"number": row["number"], "slug": row["slug"], **{name: _value(value) for name, value in values.items()}}
-
-
-def _value(value):
-    """`cell` of a value, where "inf", "-inf" and "nan" are the numbers that JSON has no other way to write."""
-    return cell(float(value) if value in ("inf", "-inf", "nan") else value)
+    return {"number": row["number"], "slug": row["slug"], **{name: read_cell(value) for name, value in values.items()}}
 
 
 def read_histories(
@@ -116,7 +111,7 @@ def summary(
     for place, group in enumerate(keys(table, by)):
         groups.setdefault(group, []).append(place)
     rows = [
-        {**dict(zip(by, group, strict=True)), "measure": name, **spread(values[place] for place in places)}
+        {**dict(zip(by, group, strict=True)), "measure": name, **spread((values[i] for i in places), measures[name])}
         for group, places in groups.items()
         for name, values in columns.items()
     ]

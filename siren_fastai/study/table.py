@@ -1,7 +1,7 @@
 """The table of a study, a row for each experiment: its values, choosing rows, medians and ranges.
 
 A level that was not reached, or a number that a diverged fit doesn't have, is nan or None. It counts as worse than
-every number.
+every number. An infinite number, such as the PSNR of a perfect fit, is a number, unless it is the worst there is.
 """
 
 import json
@@ -13,7 +13,21 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-__all__ = ["SEED", "better_of", "cell", "check_columns", "column", "in_order", "keys", "numbers_of", "spread", "where"]
+__all__ = [
+    "SEED",
+    "better_of",
+    "cell",
+    "check_columns",
+    "column",
+    "in_order",
+    "keys",
+    "median",
+    "numbers_of",
+    "read_cell",
+    "spread",
+    "where",
+    "worst",
+]
 
 SEED = "seed"  # the axis over which results are summed up
 HIGHER = ("psnr", "best_psnr", "ssim")  # measures that begin so are better when higher; others are costs
@@ -26,6 +40,11 @@ def cell(value):
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(value, separators=(",", ":"))
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_cell(value):
+    """Return `cell` of a value from JSON, which writes infinite numbers and nan as "inf", "-inf" and "nan"."""
+    return cell(float(value) if value in ("inf", "-inf", "nan") else value)
 
 
 def column(
@@ -79,6 +98,11 @@ def better_of(measure: str) -> str:
     return "higher" if measure.startswith(HIGHER) or measure.endswith("per_second") else "lower"
 
 
+def worst(better: str) -> float:
+    """Return what stands for a result that was not reached: -inf where "higher" is better, inf where "lower" is."""
+    return -math.inf if better == "higher" else math.inf
+
+
 def numbers_of(
     table: pd.DataFrame,
     measure: str,  # a column of numbers
@@ -88,29 +112,35 @@ def numbers_of(
 
     Raises: ValueError for a column that isn't there, or that holds something other than numbers.
     """
-    worst, values = -math.inf if better == "higher" else math.inf, column(table, measure)
+    values = column(table, measure)
     for value in values:
         if value is not None and not isinstance(value, Real):
             raise ValueError(f"the column {measure!r} must hold numbers, got {value!r:.60}")
-    return [worst if value is None else float(value) for value in values]
+    return [worst(better) if value is None else float(value) for value in values]
 
 
 def spread(
     values: Iterable[float],  # from `numbers_of`
+    better: str,  # "higher" or "lower", as there
 ) -> dict[str, float | int | None]:
     """Return `median`, `min` and `max`, how many values there are (`count`), and how many were `reached`.
 
     None stands for a result that was not reached, for instance the median if it is so in most rows.
     """
-    values = list(values)
+    values, lost = list(values), worst(better)
     if not values:
         return {"median": None, "min": None, "max": None, "count": 0, "reached": 0}
-    found = {"median": median(values), "min": min(values), "max": max(values)}
-    told = {name: value if math.isfinite(value) else None for name, value in found.items()}
-    return {**told, "count": len(values), "reached": sum(map(math.isfinite, values))}
+    found = {"median": median(values, better), "min": min(values), "max": max(values)}
+    told = {name: None if value == lost else value for name, value in found.items()}
+    return {**told, "count": len(values), "reached": sum(value != lost for value in values)}
 
 
-def median(values: Iterable[float]) -> float:
-    """Return the median; between infinities of both signs it is the lower one."""
+def median(
+    values: Iterable[float],
+    better: str = "higher",  # or "lower"
+) -> float:
+    """Return the median; between infinities of both signs it is the worse one."""
     middle = statistics.median(values)
-    return statistics.median_low(values) if math.isnan(middle) else middle
+    if not math.isnan(middle):
+        return middle
+    return (statistics.median_low if better == "higher" else statistics.median_high)(values)

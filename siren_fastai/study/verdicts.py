@@ -32,8 +32,9 @@ direction of the claim. Pairs that differ in the seed alone are a group: those o
   confounded. A value suits a side only if its median there is a number.
 
 A level that a fit didn't reach, and a number that it doesn't have because it diverged, are worse than every number. A
-pair in which neither side has a number falls short of the margin, but doesn't point the other way. Where the margin is
-negative ("at most 0.5 dB worse"), pairs point the other way if they fall short of it."""
+pair in which neither side has a number falls short of the margin, but doesn't point the other way. The infinite PSNR of
+a fit without error is a number, better than all others. Where the margin is negative ("at most 0.5 dB worse"), pairs
+point the other way if they fall short of it."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def draw_ranges(
 ) -> None:
     """Draw a line for each value: the median as a point or bar, the range over its rows as a thin line.
 
-    What was not reached is said at the median's place; a range that it ends has an arrow.
+    A median that was not reached, or is infinite, is a text; a range with such an end has an arrow.
     """
     names, groups = (spec.x or spec.group), in_order(column(rows, spec.group)) if spec.group and spec.x else [ALL]
     height = 0.7 / len(groups)
@@ -85,7 +85,8 @@ def draw_ranges(
         offset = (groups.index(group) - (len(groups) - 1) / 2) * height
         for place, name in enumerate(lines):
             part = where(rows, {names: name} if group is ALL else {names: name, spec.group: group})
-            numbers = spread(numbers_of(part, spec.y, better_of(spec.y)))
+            better = better_of(spec.y)
+            numbers = spread(numbers_of(part, spec.y, better), better)
             _draw_range(axes, place + offset, numbers, spec.kind, color, height)
         if group is not ALL:
             axes.plot([], [], "o", color=color, label=_text(group))
@@ -107,21 +108,32 @@ def lines_of(
     values, sign = in_order(column(rows, name)), -1 if better == "higher" else 1
     if len(values) <= MANY:
         return values
-    return sorted(values, key=lambda value: sign * median(numbers_of(where(rows, {name: value}), spec.y, better)))
+    medians = {value: median(numbers_of(where(rows, {name: value}), spec.y, better), better) for value in values}
+    return sorted(values, key=lambda value: sign * medians[value])
 
 
 def _draw_range(axes: Axes, place: float, numbers: dict, kind: str, color, height: float) -> None:
     median, low, high = numbers["median"], numbers["min"], numbers["max"]
-    if median is None:
+    if median is None or math.isinf(median):
         if numbers["count"]:
-            text = f"not reached in {numbers['count'] - numbers['reached']} of {numbers['count']}"
-            axes.annotate(text, (0.01, place), xycoords=("axes fraction", "data"), fontsize=6, color=GRAY, va="center")
+            _write(axes, place, numbers)
         return
     if kind == "bars":
         axes.barh(place, median, height=0.8 * height, color=color, alpha=0.7)
     else:
         axes.plot(median, place, "o", color=color, markersize=4)
-    ends = [median if end is None else end for end in (low, high)]
+    is_open = [end is None or math.isinf(end) for end in (low, high)]
+    ends = [median if lacking else end for lacking, end in zip(is_open, (low, high), strict=True)]
     axes.plot(ends, [place, place], "-", color=color if kind != "bars" else "black", linewidth=1)
-    if low is None or high is None:
-        axes.plot(median, place, "<" if low is None else ">", color=color, markersize=6)
+    for marker in (mark for mark, lacking in zip("<>", is_open, strict=True) if lacking):
+        axes.plot(median, place, marker, color=color, markersize=6)
+
+
+def _write(axes: Axes, place: float, numbers: dict) -> None:
+    """Say in how many rows the measure was not reached, or that the median is infinite: on its side of the panel."""
+    median = numbers["median"]
+    text = f"not reached in {numbers['count'] - numbers['reached']} of {numbers['count']}"
+    side, x = ("right", 0.99) if median is not None and median > 0 else ("left", 0.01)
+    text = text if median is None else f"median {'' if median > 0 else '-'}\N{INFINITY}"
+    style = dict(xycoords=("axes fraction", "data"), fontsize=6, color=GRAY, va="center", ha=side)
+    axes.annotate(text, (x, place), **style)

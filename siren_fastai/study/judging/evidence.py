@@ -76,8 +76,8 @@ def numbers_of_pairs(claim: Claim, pairs: Pairs) -> dict[str, Plain]:
         "enough": not too_few(pairs),
         "unpaired": pairs.unpaired,
         "contrary": sum(value < floor for value in pairs.effects),
-        "first": spread(pairs.first),
-        "than": spread(pairs.than),
+        "first": spread(pairs.first, claim.better),
+        "than": spread(pairs.than, claim.better),
         "kind": "difference" if claim.ratio is None else "ratio",
         "effect": _range(pairs.effects),
         "groups": [

@@ -1,12 +1,12 @@
 """The best value of an axis, such as the learning rate, for each group of a table: by the median over the rest."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
-from siren_fastai.study.table import keys, median, numbers_of
+from siren_fastai.study.experiment import Plain
+from siren_fastai.study.table import keys, median, numbers_of, worst
 
 __all__ = ["Best", "best_values", "take_best"]
 
@@ -14,7 +14,7 @@ __all__ = ["Best", "best_values", "take_best"]
 class Best(NamedTuple):
     """The best value of an axis in a group."""
 
-    value: object
+    value: Plain
     reached: bool  # whether the median there is a number; if not, the value is as good as any other
 
 
@@ -30,16 +30,18 @@ def best_values(
     Of equal ones it is the one with the most numbers, then the first.
     Raises: ValueError for columns that the table lacks, or a measure that isn't a number.
     """
-    sign, found = (-1 if better == "higher" else 1), {}
+    found: dict[tuple, dict[Plain, list[float]]] = {}
     numbers = numbers_of(table, measure, better)
     for (*group, value), number in zip(keys(table, [*groups, axis]), numbers, strict=True):
-        found.setdefault(tuple(group), {}).setdefault(value, []).append(sign * number)
-    return {group: _best(by) for group, by in found.items()}
+        found.setdefault(tuple(group), {}).setdefault(value, []).append(number)
+    return {group: _best(by, better) for group, by in found.items()}
 
 
-def _best(costs: dict[object, list[float]]) -> Best:
-    value = min(costs, key=lambda one: (median(costs[one]), -sum(map(math.isfinite, costs[one]))))
-    return Best(value, math.isfinite(median(costs[value])))
+def _best(numbers: dict[Plain, list[float]], better: str) -> Best:
+    sign, lost = -1 if better == "higher" else 1, worst(better)
+    medians = {value: median(many, better) for value, many in numbers.items()}
+    value = min(numbers, key=lambda one: (sign * medians[one], numbers[one].count(lost)))
+    return Best(value, medians[value] != lost)
 
 
 def take_best(

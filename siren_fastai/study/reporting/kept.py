@@ -18,7 +18,7 @@ from siren_fastai.study.figures import read_figure, study_figures
 from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.results import read_histories, read_results
 from siren_fastai.study.running.folder import read_record
-from siren_fastai.study.table import cell
+from siren_fastai.study.table import cell, read_cell
 
 __all__ = ["PARTS", "KeptStudy", "common_settings", "keep_study", "named_columns", "read_kept", "write_kept"]
 
@@ -75,7 +75,8 @@ def read_kept(
     """Read a study that was kept. Raises: ValueError with the file if it isn't one."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in content["columns"].items()})
+        columns = {name: list(map(read_cell, values)) for name, values in content["columns"].items()}
+        table = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
         table.attrs["axes"] = list(content["axes"])
         parts = (dict(content[name]) for name in ("study", "about", "settings"))
         return KeptStudy(*parts, table.infer_objects())

@@ -34,8 +34,7 @@ def adam(
     wd: float = 0.0,  # weight decay
 ) -> OptimWrapper:
     """Return Adam as the SIREN authors use it, without weight decay: `torch.optim.Adam` in its fused form."""
-    options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
-    return _Wrapper(params, torch.optim.Adam, lr=lr, **options)
+    return _fused(torch.optim.Adam, params, lr, mom, sqr_mom, eps, wd)
 
 
 def adamw(
@@ -50,8 +49,7 @@ def adamw(
 
     Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
     """
-    options = dict(betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
-    return _Wrapper(params, torch.optim.AdamW, lr=lr, **options)
+    return _fused(torch.optim.AdamW, params, lr, mom, sqr_mom, eps, wd)
 
 
 def fast_adam(
@@ -66,7 +64,11 @@ def fast_adam(
 
     The default of `siren_learner`, found by benchmarks/search.py.
     """
-    return adam(params, lr, mom, sqr_mom, eps, wd)
+    return _fused(torch.optim.Adam, params, lr, mom, sqr_mom, eps, wd)
+
+
+def _fused(kind: type, params, lr: float, mom: float, sqr_mom: float, eps: float, wd: float) -> OptimWrapper:
+    return _Wrapper(params, kind, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=True)
 
 
 def ranger_adabelief(

@@ -54,6 +54,14 @@ def add_unless_killed(settings, folder):
     return add(settings, folder)
 
 
+def wait_until(holds, seconds=120):
+    """Whether `holds()` within this many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
 def half(value):
     return value / 2
 

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
+from study_runs import wait_until
 
 from siren_fastai.cli.commands import COMMANDS
 from siren_fastai.cli.main import main
@@ -215,13 +215,6 @@ def started(folder, *arguments):
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail(process.communicate()[1])
     return process
-
-
-def wait_until(holds, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def finished(folder):

@@ -344,6 +344,16 @@ def wire_like():
     return nn.Sequential(GaborLayer(2, 8, 20.0, 30.0, True), nn.Linear(8, 3))
 
 
+@pytest.mark.parametrize("rates", [np.array([1e-3, 2e-3, 4e-3]), torch.tensor([1e-3, 2e-3, 4e-3]), (1e-3, 2e-3, 4e-3)])
+def test_rates_may_be_an_array_or_a_tensor(rates):
+    dls, model = fit_parts(0, 1)
+    learn = quiet(stack_learner(dls, [model] * 3, lr=rates))
+    assert learn.lr == pytest.approx(4e-3) and learn.rates == pytest.approx([0.25, 0.5, 1])
+    for one in (np.float32(1e-3), np.array(1e-3), torch.tensor(1e-3)):
+        learn = quiet(stack_learner(dls, [model] * 3, lr=one))
+        assert learn.lr == pytest.approx(1e-3) and learn.rates == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
@@ -359,6 +369,11 @@ def wire_like():
         (lambda: stack_learner([fit_parts(0, 1)[0]], [siren_model(DIMS)] * 2), ValueError, "as the 2 networks, got 1"),
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model(DIMS)], lr=[1, 2]), ValueError, "`lr` must be one"),
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model(DIMS)], lr=0), ValueError, "`lr` must be above 0"),
+        (
+            lambda: stack_learner(fit_parts(0, 1)[0], [siren_model(DIMS)], lr=np.ones((1, 2))),
+            ValueError,
+            r"of shape \(1, 2\)",
+        ),
         (lambda: stack_learner(fit_parts(0, 1)[0], [siren_model([2, 8, 1])]), ValueError, "to 3 channels"),
         (lambda: StackDL([fit_parts(0, 1, bs=b)[0].train for b in (20, 32)]), ValueError, "number 1 has"),
         (lambda: stacked(CASES, opt_func=ranger), ValueError, "`opt_func` must be one of adam, adamw, fast_adam"),

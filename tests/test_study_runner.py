@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from study_runs import add, add_but_for_two, add_unless_killed, study_of
+from study_runs import add, add_but_for_two, add_unless_killed, study_of, wait_until
 
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.registry import experiment_named, experiment_names
@@ -352,13 +351,6 @@ def start(tmp_path):
     return started
 
 
-def wait_until(holds, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert holds()
-
-
 def begun(folder):
     """The numbers of the processes that have begun an experiment, by experiment."""
     return {path.name.split("-")[0]: int(path.name.split("-")[1]) for path in (folder / "log").iterdir()}
@@ -379,10 +371,10 @@ def runs(process):
 @pytest.mark.slow
 def test_a_killed_run_ends_its_processes_and_the_next_one_goes_on(tmp_path, start):
     first = start(1.0)
-    wait_until(lambda: len(finished(tmp_path)) >= 2)
+    assert wait_until(lambda: len(finished(tmp_path)) >= 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    wait_until(lambda: not any(map(runs, begun(tmp_path).values())))
+    assert wait_until(lambda: not any(map(runs, begun(tmp_path).values())))
     before = finished(tmp_path)
     assert len(before) < 8 and visible(tmp_path / "out") == sorted([*before, "study.json"])
     second = start(1.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
@@ -73,7 +74,7 @@ def stack_learner(
     dls: PixelDataLoaders | Sequence[PixelDataLoaders],  # for all networks, or a list with one for each
     models: Sequence[nn.Module],  # networks of one shape, see `stack_models`; their weights are copied
     opt_func: Callable = fast_adam,  # or `adam`, `adamw`
-    lr: float | Sequence[float] = 5e-4,  # learning rate of all, or one for each
+    lr: float | Sequence[float] | np.ndarray | Tensor = 5e-4,  # learning rate of all, or one for each
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay
     **kwargs,
@@ -113,7 +114,11 @@ def _as_list(cbs) -> list:
     return [] if cbs is None else list(cbs) if isinstance(cbs, Sequence) else [cbs]
 
 
-def _checked_rates(lr: float | Sequence[float], n: int) -> list[float]:
+def _checked_rates(lr: float | Sequence[float] | np.ndarray | Tensor, n: int) -> list[float]:
+    if isinstance(lr, (np.ndarray, Tensor)):
+        if lr.ndim > 1:
+            raise ValueError(f"`lr` must be one rate or a list of them, got an array of shape {tuple(lr.shape)}")
+        lr = lr.tolist()
     rates = [float(rate) for rate in lr] if isinstance(lr, Sequence) else [float(lr)] * n
     if len(rates) != n:
         raise ValueError(f"`lr` must be one rate or as many as the {n} networks, got {len(rates)}")

@@ -115,6 +115,8 @@ def init_for_signal_(
       own are for (`first_samples`), since detail of some pixels has higher frequencies where more pixels share [-1, 1].
       With more samples than that (in the geometric mean) they rise no further: the network holds no more detail;
     - in one dimension: uniform up to a tenth of the Nyquist frequency, or to 90 rad per unit if that is more.
+    Inputs after the coordinates, such as cluster labels, leave these frequencies as they are: their weights are uniform
+    with the coordinates' deviation.
 
     Raises: as `apply_init_` and `center_output_`.
     """
@@ -122,10 +124,11 @@ def init_for_signal_(
     if not scheme.for_signal:
         return apply_init_(model, scheme)
     if shape is not None and len(shape) == 1:
-        apply_init_(model, replace(scheme, first=_line_rule(shape[0])))
-    else:
-        apply_init_(model, scheme)
-        if shape is not None and scheme.first_samples is not None:
+        scheme = replace(scheme, first=_line_rule(shape[0]), first_samples=None)
+    apply_init_(model, scheme)
+    if shape is not None:
+        _draw_further_inputs_(model, scheme.first, len(shape))
+        if scheme.first_samples is not None:
             mean = math.prod(shape) ** (1 / len(shape))
             _stretch_first_(model, [n / max(mean, scheme.first_samples) for n in shape])
     return model if output_layer(model) is None else center_output_(model, values)
@@ -135,6 +138,18 @@ def _line_rule(n_samples: float) -> Rule:
     """The first layer's rule for a signal in one dimension."""
     nyquist = math.pi * n_samples / 2  # rad per unit
     return Rule("ball", max(LINE_FREQUENCIES, NYQUIST_SHARE * nyquist), per_omega=1)
+
+
+@torch.no_grad()
+def _draw_further_inputs_(model: nn.Module, rule: Rule, d: int) -> None:
+    """Draw the first layer anew if it has inputs after the `d` coordinates: the coordinates' weights by themselves."""
+    layer = sine_layers(model)[0]
+    weight = layer.linear.weight
+    if weight.shape[1] > d:
+        coords = torch.empty_like(weight[:, :d])
+        _draw_(coords, rule, rule.size(d, layer.omega_0), None)
+        bound = 3**0.5 * coords.std(correction=0)
+        weight.copy_(torch.cat([coords, torch.empty_like(weight[:, d:]).uniform_(-1, 1) * bound], dim=1))
 
 
 @torch.no_grad()

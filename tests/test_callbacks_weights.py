@@ -1,11 +1,14 @@
 """Callbacks that act on the network: ApplyInit, FreezeLayers, ClusterFeatures, ScaleWidths."""
 
+import copy
+
 import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from fastai.optimizer import SGD, Adam, ranger
 from learners import picture, pixel_learner, plain_learner, quiet, same, weights
+from scipy.stats import ks_2samp
 
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
@@ -241,3 +244,20 @@ def test_a_network_that_goes_on_in_a_second_learner_is_not_changed_again(tmp_pat
     with pytest.raises(ValueError, match="learn.model"):
         pixel_learner(tmp_path, model=model, cbs=ClusterFeatures(3))
     assert same(before, weights(first))
+
+
+# the default network's frequencies
+
+
+@pytest.mark.parametrize("then", [[], [ApplyInit("fast")]])
+@pytest.mark.parametrize("callback", [None, ScaleWidths(2), ScaleWidths(0.5), ClusterFeatures(4)])
+def test_the_first_frequencies_follow_the_default_networks_law(tmp_path, callback, then):
+    dls = PixelDataLoaders.from_array(picture(16, 32), path=tmp_path)
+    data = dls.train_ds
+    torch.manual_seed(0)
+    wide = init_for_signal_(siren_model([2, 20_000, 3]), "fast", data.values, data.axis_samples)
+    learn = quiet(siren_learner(dls, [2, 1000, 3], cbs=copy.deepcopy([*([callback] if callback else []), *then])))
+    first, default = learn.model[0].linear.weight.detach()[:, :2], wide[0].linear.weight.detach()
+    for ours, wanted in ((first.norm(dim=1), default.norm(dim=1)), *zip(first.T, default.T, strict=True)):
+        assert ks_2samp(ours.numpy(), wanted.numpy()).statistic < 0.1
+    assert len(first.unique(dim=0)) == len(first)

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import ks_2samp
 from torch import nn
 
 from siren_fastai.init import apply_init_, center_output_, init_for_signal_
@@ -228,10 +229,22 @@ def test_the_first_frequencies_of_fast_are_proportional_to_the_samples_up_to_256
     torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (64, 512)), own * torch.tensor([0.25, 2.0]))
     torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (1024, 1024)), own)
     torch.testing.assert_close(first_reach("fast", [2, 4096, 3], (256, 1024)), own * torch.tensor([0.5, 2.0]))
-    own = first_reach("fast", [5, 4096, 3], None)  # two coordinates and three features
-    torch.testing.assert_close(
-        first_reach("fast", [5, 4096, 3], (64, 256)), own * torch.tensor([0.25, 1.0, 0.5, 0.5, 0.5])
+    featured, plain = (first_reach("fast", [n, 4096, 3], (64, 256)) for n in (5, 2))  # three features
+    torch.testing.assert_close(featured[:2], plain, rtol=0.02, atol=0)
+    torch.testing.assert_close(featured[2:], featured[2:].mean().expand(3), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(4000,), (64, 512), (8, 16, 32)])
+@pytest.mark.parametrize("scheme", ["fast", "ball"])
+def test_further_inputs_leave_the_coordinates_frequencies_as_they_are(scheme, shape):
+    d = len(shape)
+    plain, wider = (
+        init_for_signal_(siren_model([d + k, 4096, 3]), scheme, torch.rand(9, 3), shape)[0].linear.weight.detach()
+        for k in (0, 4)
     )
+    assert ks_2samp(*(w[:, :d].norm(dim=1).numpy() for w in (plain, wider))).statistic < 0.05
+    if d == 1:  # without a stretch along axes
+        assert wider[:, 1:].std().item() == pytest.approx(wider[:, 0].std().item(), rel=0.05)
 
 
 def test_the_first_frequencies_of_ball_are_the_same_for_every_image():

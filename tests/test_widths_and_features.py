@@ -38,6 +38,26 @@ def test_scaled_dims_keep_inputs_and_outputs():
         scale_widths([2, 8, 3], 0)
 
 
+def test_the_rows_of_a_scaled_first_layer_are_mirrored_old_ones_of_similar_length():
+    model = apply_init_(siren_model([2, 50, 3]), "fast")
+    old = model[0].linear.weight.detach().clone()
+    new = scale_widths_(model, 4)[0].linear.weight.detach()
+    steepness = old[:, 1].abs() / old[:, 0].abs()
+    distances = (new[:, 1].abs() / new[:, 0].abs())[:, None] / steepness - 1
+    source = distances.abs().argmin(1)
+    assert distances.gather(1, source[:, None]).abs().max() < 1e-3
+    assert source.bincount(minlength=50).tolist() == [4] * 50
+    ranks, lengths = old.norm(dim=1).argsort().argsort(), old.norm(dim=1).sort().values
+    for row, rank in zip(new.norm(dim=1), ranks[source], strict=True):
+        assert lengths[max(rank - 1, 0)] * 0.999 <= row <= lengths[min(rank + 1, 49)] * 1.001
+
+
+def test_a_first_layer_of_zeros_stays_one():
+    model = siren_model([2, 4, 3])
+    torch.nn.init.zeros_(model[0].linear.weight)
+    assert torch.equal(scale_widths_(model, 3)[0].linear.weight.detach(), torch.zeros(12, 2))
+
+
 def test_scaled_layers_keep_their_phases_and_the_output_its_bias():
     model = apply_init_(siren_model([2, 100, 100, 3]), "fast")
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Scaling the hidden widths of a network: of a list of widths, or of a network that exists already."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -34,7 +35,9 @@ def scale_widths_(
 
     The layers are drawn again at the scale that they had: weights uniform with the old ones' deviation times
     sqrt(old inputs / new inputs), the rule of the official code, PyTorch and the scheme "fast"; biases uniform with the
-    old ones' mean and deviation; the output's bias stays. `apply_init_` afterwards draws by a scheme exactly.
+    old ones' mean and deviation; the output's bias stays. The first layer's rows, a SIREN's frequencies, keep the law
+    of the old ones: each is an old row, mirrored along some axes, with a slightly different length. `apply_init_`
+    afterwards draws by a scheme exactly.
     Widths are rounded and at least 1. Batch normalisation between the layers is widened too. What comes before the
     first linear layer, such as embeddings or an encoding of the coordinates, stays as it is.
     Raises: ValueError for mult <= 0, fewer than two linear layers, or layers that do not follow one another.
@@ -48,10 +51,29 @@ def scale_widths_(
     for layer, n_in, n_out in zip(linears, [None, *widths], [*widths, None], strict=True):
         scale = (layer.in_features / (n_in or layer.in_features)) ** 0.5
         layer.in_features, layer.out_features = n_in or layer.in_features, n_out or layer.out_features
-        layer.weight = nn.Parameter(scale * _uniform_like(layer.weight, layer.out_features, layer.in_features))
+        layer.weight = nn.Parameter(
+            _rows_like(layer.weight, layer.out_features)
+            if n_in is None
+            else scale * _uniform_like(layer.weight, layer.out_features, layer.in_features)
+        )
         if layer.bias is not None and n_out:
             layer.bias = nn.Parameter(layer.bias.mean() + _uniform_like(layer.bias, n_out))
     return model
+
+
+def _rows_like(weight: Tensor, count: int) -> Tensor:
+    """New rows by the law of those of `weight`: mirrored along axes by chance, with lengths between neighbouring ones.
+
+    No old row is used again before all are. Shapes: (n, k) -> (count, k).
+    """
+    lengths, order = weight.norm(dim=1).sort()
+    n, like = len(order), dict(device=weight.device)
+    ranks = torch.cat([torch.randperm(n, **like) for _ in range(math.ceil(count / n))])[:count]
+    places = (ranks + torch.rand(count, **like) - 0.5).clamp(0, n - 1)
+    drawn = torch.lerp(lengths[places.floor().long()], lengths[places.ceil().long()], places.frac().to(weight))
+    factors = torch.where(lengths[ranks] > 0, drawn / lengths[ranks], 0)
+    signs = 1 - 2 * torch.randint(2, (count, weight.shape[1]), **like)
+    return weight[order[ranks]] * signs * factors[:, None]
 
 
 def _uniform_like(values: Tensor, *shape: int) -> Tensor:

@@ -58,13 +58,26 @@ from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
 from siren_fastai.models.stack import Stack, stack_models, unstack_models
 from siren_fastai.models.widths import scale_widths
-from siren_fastai.optimizers import OPTIMIZERS, adam, adamw, fast_adam, muon, ranger, ranger_adabelief, soap
+from siren_fastai.optimizers import (
+    OPTIMIZERS,
+    adam,
+    adamw,
+    fast_adam,
+    learned_sgd,
+    muon,
+    ranger,
+    ranger_adabelief,
+    soap,
+)
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.learner import StackLearner, stack_learner
+from siren_fastai.starts.files import load_start, save_start
+from siren_fastai.starts.learning import learn_start
+from siren_fastai.starts.start import Start, apply_start_
 from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.figures import study_figures
 from siren_fastai.study.matrix import read_matrix
@@ -119,6 +132,7 @@ __all__ = [
     "Stack",
     "StackHistory",
     "StackLearner",
+    "Start",
     "StopAt",
     "WatchFit",
     "absolute_error",
@@ -127,6 +141,7 @@ __all__ = [
     "add_mean",
     "append_features",
     "apply_init_",
+    "apply_start_",
     "bits_per_pixel",
     "center_output_",
     "compress",
@@ -145,9 +160,12 @@ __all__ = [
     "kmeans_labels",
     "label_entropy",
     "label_features",
+    "learn_start",
+    "learned_sgd",
     "load_checkpoint",
     "load_image",
     "load_learner",
+    "load_start",
     "load_study",
     "muon",
     "pack_labels",
@@ -163,6 +181,7 @@ __all__ = [
     "run_study",
     "save_checkpoint",
     "save_image",
+    "save_start",
     "scale_widths",
     "set_seed",
     "show_pictures",

@@ -4,14 +4,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from siren_fastai.models.siren import SineLayer, sine_layers
 from siren_fastai.schemes import Rule, Scheme, get_scheme
+from siren_fastai.starts.files import load_start
+from siren_fastai.starts.start import Start, apply_start_, is_start_path
 
-__all__ = ["apply_init_", "center_output_", "init_for_signal_", "output_layer"]
+__all__ = ["apply_init_", "center_output_", "init_for_signal_", "output_layer", "scheme_or_start"]
 
 LINE_FREQUENCIES = 90  # rad per unit, at least: up to where the first frequencies reach in one dimension
 NYQUIST_SHARE = 0.1  # 33 and 52 dB for chirps up to 4 kHz and 440 Hz at 16 kHz; 0.2 gives 36 and 45
@@ -20,19 +23,22 @@ NYQUIST_SHARE = 0.1  # 33 and 52 dB for chirps up to 4 kHz and 440 Hz at 16 kHz;
 @torch.no_grad()
 def apply_init_(
     model: nn.Module,  # changed in place; `unfold_` a folded one first
-    scheme: int | str | Scheme,  # a number or name in `SCHEMES`, or a scheme of your own
+    scheme: int | str | Path | Scheme | Start,  # number or name in `SCHEMES`, a scheme of your own, a learned start
     generator: torch.Generator | None = None,  # source and device of the random numbers; None is PyTorch's global one
 ) -> nn.Module:  # `model`
     """Draw every sine layer of `model` and its linear output by `scheme`, and set omega_0 and gain.
 
     The result depends on the random seed (or `generator`) alone, not on the weights before; no other module changes.
     A generator on the CPU gives the same weights on every device. The output is the last nn.Linear after the sine
-    layers, if there is one.
+    layers, if there is one. A learned start, or the path of its file, draws nothing: see `apply_start_`.
 
-    Raises: ValueError for an unknown scheme, a model without sine layers, biases where the scheme has none, or
-    (for a scheme that sets omega_0) none where it has some; TypeError for a `generator` of another type.
+    Raises: ValueError for an unknown scheme, a file that holds no start, a model without sine layers, biases where the
+    scheme has none, or (for a scheme that sets omega_0) none where it has some; TypeError for a `generator` of another
+    type.
     """
-    scheme = get_scheme(scheme)
+    scheme = scheme_or_start(scheme)
+    if isinstance(scheme, Start):
+        return apply_start_(model, scheme)
     if not isinstance(generator, torch.Generator | None):
         raise TypeError(f"`generator` must be a torch.Generator, got {generator!r}; torch.Generator().manual_seed(0)?")
     layers, output = _checked_layers(model, scheme)
@@ -45,6 +51,18 @@ def apply_init_(
     if output is not None:
         _draw_linear_(output, scheme.output, scheme.output_bias, layers[-1].omega_0, generator)
     return model
+
+
+def scheme_or_start(
+    scheme: int | str | Path | Scheme | Start,  # as for `apply_init_`
+) -> Scheme | Start:
+    """Return what a number, a name or the path of a start's file stands for.
+
+    Raises: as `get_scheme` and `load_start`.
+    """
+    if isinstance(scheme, Start):
+        return scheme
+    return load_start(scheme) if is_start_path(scheme) else get_scheme(scheme)
 
 
 def _checked_layers(model: nn.Module, scheme: Scheme) -> tuple[list[SineLayer], nn.Linear | None]:
@@ -120,8 +138,8 @@ def init_for_signal_(
 
     Raises: as `apply_init_` and `center_output_`.
     """
-    scheme = get_scheme(scheme)
-    if not scheme.for_signal:
+    scheme = scheme_or_start(scheme)
+    if isinstance(scheme, Start) or not scheme.for_signal:
         return apply_init_(model, scheme)
     if shape is not None and len(shape) == 1:
         scheme = replace(scheme, first=_line_rule(shape[0]), first_samples=None)

@@ -8,13 +8,23 @@ unless the learner is told `wd=0`, as `siren_learner` tells it.
 import contextlib
 import io
 import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 from fastai.callback.schedule import valley
 from fastai.optimizer import OptimWrapper, ranger
 from ranger_adabelief import RangerAdaBelief
 
-__all__ = ["OPTIMIZERS", "adam", "adamw", "fast_adam", "muon", "ranger", "ranger_adabelief", "soap", "twice_valley"]
+from siren_fastai.starts.files import load_start
+from siren_fastai.starts.sgd import RatedSGD
+from siren_fastai.starts.start import Start
+
+__all__ = [
+    *("OPTIMIZERS", "adam", "adamw", "fast_adam", "learned_sgd", "muon", "ranger", "ranger_adabelief", "soap"),
+    "twice_valley",
+]
 
 
 class _Wrapper(OptimWrapper):
@@ -181,6 +191,32 @@ def _as_lists(params) -> list[list[torch.Tensor]]:
     """A list for each group: fastai passes parameters, or groups of them if the learner has a splitter."""
     params = list(params)
     return [params] if all(isinstance(p, torch.Tensor) for p in params) else [list(group) for group in params]
+
+
+def learned_sgd(
+    start: Start | str | Path,  # or the path of its file
+) -> Callable:  # an `opt_func` of fastai's
+    """Return gradient descent at the rates of a learned start: `learn.fit(3, 1.0)`, with whole images as batches.
+
+    `lr` multiplies all rates; 1 gives the steps that the start was learned for. There is no momentum, so no schedule of
+    it: `fit`, not `fit_one_cycle`.
+    Raises: as `load_start`.
+    """
+    start = start if isinstance(start, Start) else load_start(start)
+    return partial(_learned_sgd, rates=list(start.rates.values()))
+
+
+def _learned_sgd(params, rates, lr=1.0, wd=0.0) -> OptimWrapper:
+    return _RatedWrapper(params, RatedSGD, rates=rates, lr=lr, weight_decay=wd)
+
+
+class _RatedWrapper(_Wrapper):
+    """`RatedSGD` as a learner's optimiser, which says why a schedule of momentum can't work."""
+
+    def _set_hyper(self, k, v):
+        if k == "mom":
+            raise ValueError("the rates of a start are for steps without momentum: use `learn.fit(3, 1.0)`")
+        super()._set_hyper(k, v)
 
 
 def twice_valley(

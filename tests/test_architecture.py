@@ -43,6 +43,7 @@ LAYERS = {
             "quantize",
             "sirn",
             "datasets",
+            "starts",
             "analysis",
         ),
     ),

@@ -1,10 +1,13 @@
-"""Initialise a network by a named or numbered scheme."""
+"""Initialise a network by a named or numbered scheme, or from a learned start."""
+
+from pathlib import Path
 
 from fastai.callback.core import Callback, TrainEvalCallback
 
 from siren_fastai.data import PixelDataset
-from siren_fastai.init import apply_init_, init_for_signal_
-from siren_fastai.schemes import Scheme, get_scheme
+from siren_fastai.init import apply_init_, init_for_signal_, scheme_or_start
+from siren_fastai.schemes import Scheme
+from siren_fastai.starts.start import Start
 
 __all__ = ["ApplyInit"]
 
@@ -15,17 +18,17 @@ class ApplyInit(Callback):
     Given to `Learner(cbs=...)` it acts when the learner is created; added later, before the first training batch that
     isn't `lr_find`'s. After that, further fits continue, and `validate` and `get_preds` use the trained weights. The
     optimiser's state, such as momentum, belongs to the old weights and is cleared. The scheme "fast" follows the
-    signal, as in `fast_model`.
-    Raises: ValueError for an unknown scheme, at once.
+    signal, as in `fast_model`. The file of a learned start is a scheme too, see `learn_start`.
+    Raises: ValueError for an unknown scheme or a file that holds no start, at once.
     """
 
     order = TrainEvalCallback.order - 2  # after the callbacks that change the network's shape
 
     def __init__(
         self,
-        scheme: int | str | Scheme = "siren",  # a number 1-38 or a name of `SCHEMES`, or a `Scheme`
+        scheme: int | str | Path | Scheme | Start = "siren",  # a number 1-38 or name of `SCHEMES`, "faces.safetensors"
     ):
-        self.scheme, self.pending = get_scheme(scheme), True
+        self.scheme, self.pending = scheme_or_start(scheme), True
 
     def after_create(self):
         self._apply()

@@ -1,0 +1,109 @@
+"""`learn_start`: from a family of images, the weights and rates from which a new image takes few steps.
+
+Sources: model-agnostic meta-learning, Finn et al. 2017, arXiv:1703.03400, algorithm 1, with a learned rate for each
+weight, Meta-SGD, Li et al. 2017, arXiv:1707.09835, algorithm 1; for coordinate networks Tancik et al. 2021,
+arXiv:2012.02189.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.coords import grid_coords
+from siren_fastai.models.describe import describe_model
+from siren_fastai.models.field import Field
+from siren_fastai.models.siren import sine_layers
+from siren_fastai.starts.start import Start, weights_of
+from siren_fastai.starts.steps import as_values, errors, take_steps
+
+__all__ = ["learn_start"]
+
+MAX_NORM = 1.0  # of the gradient of a meta-step, in units of which the first ones would leave the network's range
+
+
+def learn_start(
+    images: Tensor,  # (n, c, h, w) uint8, or float in [0, 1]: the family
+    model: nn.Module,  # of `siren_model` or `field_model`, where the learning begins; it stays as it is
+    inner_steps: int = 3,  # gradient steps that a new image will take, 1 or more
+    meta_steps: int = 1000,  # steps of the learning
+    bs: int = 16,  # images of a meta-step
+    lr: float = 1e-2,  # greatest learning rate of the meta-steps: Adam on weights and rates, with cosine decay
+    rate: float = 3e-2,  # every weight's own rate at first
+    family: str = "",  # what the images are, for messages
+    seed: int = 0,  # of the order of images
+    progress: Callable[[int, float], None] | None = None,  # is given the number and the mean PSNR of each meta-step
+) -> Start:
+    """Learn weights and a rate for each, so that `inner_steps` gradient steps fit a new image of the family well.
+
+    A meta-step takes these steps for `bs` images, from the shared weights, and then moves weights and rates to lower
+    the images' mean squared error afterwards, by its gradient through all steps (second order). What it costs is about
+    `inner_steps` times 7 evaluations of `bs` networks; memory grows alike.
+    Raises: TypeError or ValueError for images that `as_values` rejects, numbers out of range, or a network that reads
+    or gives other sizes, or computes with more than its parameters; ValueError if the learning diverges.
+    """
+    values = as_values(images)
+    _check_numbers(inner_steps=inner_steps, meta_steps=meta_steps, bs=bs)
+    model = copy.deepcopy(model.net if isinstance(model, Field) else model).to(values.device)
+    coords = grid_coords(images.shape[2:]).to(values)
+    _check_network(model, coords, values)
+    weights = {name: weight.detach().clone().requires_grad_() for name, weight in weights_of(model).items()}
+    rates = {name: torch.full_like(weight, rate).requires_grad_() for name, weight in weights.items()}
+    numbers = [*weights.values(), *rates.values()]
+    optimizer = torch.optim.Adam(numbers, lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, meta_steps)
+    generator = torch.Generator().manual_seed(seed)
+    recent = math.nan
+    for step in range(meta_steps):
+        batch = values[_draw(len(values), bs, generator).to(values.device)]
+        final = take_steps(model, weights, rates, coords, batch, inner_steps)
+        loss = errors(model, final, coords, batch).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(numbers, MAX_NORM)
+        if not bool(norm.isfinite()):
+            raise ValueError(f"the learning diverged at meta-step {step}: lower `rate` ({rate:g}) or `lr` ({lr:g})")
+        optimizer.step()
+        schedule.step()
+        recent = -10 * math.log10(max(loss.item(), 1e-12))
+        if progress is not None:
+            progress(step, recent)
+    about = dict(images=len(values), meta_steps=meta_steps, bs=bs, lr=lr, rate=rate, seed=seed, last_psnr=recent)
+    return Start(
+        {name: weight.detach() for name, weight in weights.items()},
+        {name: each.detach() for name, each in rates.items()},
+        describe_model(model),
+        tuple((layer.omega_0, layer.gain) for layer in sine_layers(model)),
+        tuple(images.shape[2:]),
+        inner_steps,
+        family,
+        about,
+    )
+
+
+def _draw(n: int, bs: int, generator: torch.Generator) -> Tensor:
+    """The images of a meta-step: different ones, unless there are fewer than `bs`."""
+    return torch.randperm(n, generator=generator)[:bs]
+
+
+def _check_numbers(**numbers) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"`{name}` must be an integer of 1 or more, got {number!r}")
+
+
+@torch.no_grad()
+def _check_network(model: nn.Module, coords: Tensor, values: Tensor) -> None:
+    """Raise ValueError for a network that doesn't fit the images, or whose function is more than its parameters."""
+    describe_model(model)
+    if any(True for _ in model.buffers()):
+        raise ValueError("`model` has numbers that are fixed, which a start doesn't hold: a SIREN has none")
+    needed = f"read positions (p, {coords.shape[1]}) and give (p, {values.shape[2]}), as the images' channels"
+    try:
+        output = model(coords[:2])
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"`model` must {needed}; it fails: {error}") from error
+    if output.shape != (2, values.shape[2]):
+        raise ValueError(f"`model` must {needed}; it gives {tuple(output.shape)} for 2 positions")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from siren_fastai.study.drawing.panels import label
 from siren_fastai.study.drawing.specs import read_figure
 from siren_fastai.study.figures import draw, study_figures
 
@@ -52,6 +53,30 @@ def test_runs_measured_at_different_places_are_interpolated_where_all_have_value
     figure = draw(CURVES, pd.concat([early, late]))  # both are y = x
     x, y = figure.axes[0].lines[0].get_data()
     assert (x[0], x[-1]) == (4, 10) and np.allclose(y, x)
+
+
+def test_a_curve_runs_over_what_its_history_counts_although_the_study_varies_it():
+    table = histories({(1, 0, 0.1): [20, 30], (2, 0, 0.1): [21, 33]})
+    table = table.assign(epochs=100).assign(**{"epochs so far": table["steps"] / 10})
+    (axes,) = draw({**CURVES, "x": "epochs"}, table).axes
+    assert axes.lines[0].get_xdata().tolist() == [1, 2] and axes.get_xlabel() == "epochs"
+
+
+@pytest.mark.parametrize("ends", [(88_000, 158_000), (8e-6, 9e-3), (7e-5, 3e-3)])
+def test_the_numbers_on_an_axis_do_not_overlap(ends):
+    costs = results({"a": ends, "b": ends}, image="cat").rename(columns={"psnr": "cost"})
+    figure = draw({**POINTS, "y": "cost", "panel": "image"}, pd.concat([costs, costs.assign(image="dog")]))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = sorted(axes.get_xlim())
+        shown = [one for one in axes.get_xticklabels() if one.get_text() and low <= one.get_position()[0] <= high]
+        boxes = [one.get_window_extent() for one in shown]
+        assert len(boxes) > 1 and all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+
+
+def test_measures_in_decibels_say_so():
+    names = {"psnr_held_out": "PSNR held out (dB)", "psnr": "PSNR (dB)", "low_error": "low error"}
+    assert {name: label(name) for name in names} == names
 
 
 def test_a_curve_ends_where_a_run_diverged():

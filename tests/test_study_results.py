@@ -137,6 +137,13 @@ def test_histories_carry_the_axes_of_their_experiments(study):
     assert histories[histories["slug"] == "slug-4"]["psnr"].tolist() == [20.0, 33.0]
 
 
+def test_a_history_that_counts_an_axis_keeps_its_count(study):
+    for path in study.glob("*/history.csv"):
+        path.write_text("mult,psnr\n10,20.0\n20,33.0\n")
+    histories = read_histories(study, read_results(study))
+    assert set(histories["mult"]) == {1, 2} and set(histories["mult so far"]) == {10, 20}
+
+
 def test_an_empty_history_is_an_error_with_its_file(study):
     (study / "slug-0" / "history.csv").write_text("")
     with pytest.raises(ValueError, match="history.csv: expected a table with a header"):

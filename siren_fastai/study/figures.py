@@ -72,8 +72,9 @@ def draw(
 
 
 def _label_sparsely(axis: Axis) -> None:
-    """Labels at 1, 2 and 5 times the powers of ten: on a small panel more would overlap."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Labels at the powers of ten, within two of them also at 2 and 5 times: on a small panel more would overlap."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

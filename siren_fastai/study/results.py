@@ -11,7 +11,7 @@ import pandas as pd
 from siren_fastai.files import strict_json
 from siren_fastai.study.mixing import mixed_settings, mixed_text
 from siren_fastai.study.running.home import noted
-from siren_fastai.study.table import better_of, cell, check_columns, keys, numbers_of, read_cell, spread
+from siren_fastai.study.table import SO_FAR, better_of, cell, check_columns, keys, numbers_of, read_cell, spread
 
 __all__ = ["NOT_REACHED", "read_histories", "read_results", "summary", "to_csv", "to_json", "to_markdown", "wide"]
 
@@ -72,7 +72,8 @@ def read_histories(
 ) -> pd.DataFrame:
     """Return all rows of the experiments' `history.csv`, each with `number`, `slug` and the axes of its experiment.
 
-    Experiments without a history are left out. An axis wins over a history's column of the same name.
+    Experiments without a history are left out. A history's column with the name of an axis, as of `epochs` that a study
+    varies and a history counts, is "epochs so far", which `so_far` finds.
     Raises: ValueError with the file for a history that isn't a table.
     """
     axes = ["number", "slug", *table.attrs.get("axes", ())]
@@ -80,7 +81,8 @@ def read_histories(
     for slug, *values in zip(table["slug"], *(table[name] for name in axes), strict=True):
         path = Path(folder, slug, HISTORY)
         if path.is_file():
-            parts.append(_read_history(path).assign(**dict(zip(axes, values, strict=True))))
+            history = _read_history(path).rename(columns={name: name + SO_FAR for name in axes})
+            parts.append(history.assign(**dict(zip(axes, values, strict=True))))
     histories = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=axes)
     histories.attrs["axes"] = list(table.attrs.get("axes", ()))
     return histories

@@ -15,6 +15,7 @@ import pandas as pd
 
 __all__ = [
     "SEED",
+    "SO_FAR",
     "better_of",
     "cell",
     "check_columns",
@@ -24,12 +25,14 @@ __all__ = [
     "median",
     "numbers_of",
     "read_cell",
+    "so_far",
     "spread",
     "where",
     "worst",
 ]
 
 SEED = "seed"  # the axis over which results are summed up
+SO_FAR = " so far"  # ends the name of a history's column that is an axis too
 HIGHER = ("psnr", "best_psnr", "ssim")  # measures that begin so are better when higher; others are costs
 
 
@@ -54,6 +57,14 @@ def column(
     """Return the column's values as `cell` gives them. Raises: ValueError for a column that isn't there."""
     check_columns(table, [name])
     return [cell(value) for value in table[name]]
+
+
+def so_far(
+    histories: pd.DataFrame,
+    name: str,  # such as "epochs"
+) -> str:
+    """Return the column that counts `name` along each run: "epochs so far" where "epochs" is an axis of the study."""
+    return name + SO_FAR if name + SO_FAR in histories else name
 
 
 def keys(

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from siren_fastai.study.table import better_of, column, in_order, median, numbers_of, spread, where
+from siren_fastai.study.table import better_of, column, in_order, median, numbers_of, so_far, spread, where
 
 __all__ = ["draw_curves", "draw_ranges", "label", "lines_of", "wants_log"]
 
@@ -24,7 +24,8 @@ ALL = object()  # the one group of a figure without groups; None is a value
 
 def label(name: str) -> str:
     """Return the words for a column: "PSNR (dB)" for "psnr", else its name with blanks."""
-    return LABELS.get(name, name.replace("_", " "))
+    words = name.replace("_", " ")
+    return LABELS.get(name, words.replace("psnr", "PSNR") + " (dB)" if "psnr" in words else words)
 
 
 def wants_log(spec, rows: pd.DataFrame) -> bool:
@@ -52,7 +53,7 @@ def draw_curves(
     groups = in_order(column(rows, spec.group)) if spec.group else [ALL]
     for group, color in colors_of(groups).items():
         part = rows if group is ALL else where(rows, {spec.group: group})
-        x, runs = _on_one_grid(part, spec.x, spec.y)
+        x, runs = _on_one_grid(part, so_far(rows, spec.x), so_far(rows, spec.y))
         axes.plot(x, np.median(runs, axis=0), color=color, label=None if group is ALL else _text(group))
         axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
     axes.set_xlabel(label(spec.x))
@@ -92,6 +93,7 @@ def draw_ranges(
             axes.plot([], [], "o", color=color, label=_text(group))
     axes.set_yticks(range(len(lines)), [_text(name) for name in lines], fontsize=8)
     axes.set(xlabel=label(spec.y), ylim=(len(lines) - 0.4, -0.6))
+    axes.locator_params(axis="x", nbins=5)  # numbers of six digits have room
     axes.grid(axis="x", alpha=0.3)
 
 

@@ -178,7 +178,21 @@ def test_other_settings_need_y(study, capsys):
         (["runs"], "got 'runs'; did you mean run?"),
         (["run"], "`study run` needs a study, or a YAML file"),
         (["plot"], "`study plot` needs the folder of a run"),
+        (
+            ["list", "omega"],
+            "lists all studies, got 'omega'; `siren-fastai study show omega` describes one",
+        ),
         (["run", "unheard-of"], "there is no study 'unheard-of'"),
+        (["run", "unheard-of.yaml"], "there is no file 'unheard-of.yaml'"),
+        (["show", "./"], "there is no study './'"),
+        (["show", "../x/"], "there is no file '../x'"),
+        (["show", "folder.yaml"], "'folder.yaml' is a folder"),
+        (
+            ["run", "widths.yaml", "--dry_run", "--set", "device=tpu"],
+            "must be auto, cpu, cuda or cuda:<n>, got 'tpu'",
+        ),
+        (["run", "widths.yaml", "--dry_run", "--set", "device=cuda:99"], "cuda:99: not available here"),
+        (["run", "widths.yaml", "--dry_run", "--set", "device=cuda:99", "--set", "clusters=2"], "not available here"),
         (["run", "widths.yaml", "--only", "seed-7"], "--only 'seed-7' fits none of the 6 experiments"),
         (["run", "widths.yaml", "--set", "colour=red"], "colour"),
         (["run", "widths.yaml", "--set", "epochs"], "expected key=value, got 'epochs'"),
@@ -186,9 +200,12 @@ def test_other_settings_need_y(study, capsys):
         (["results", "nowhere"], "there is no folder nowhere"),
         (["results", "."], "holds no results"),
         (["results", ".", "--format", "tensorboard"], "holds no results"),
+        (["results", ".", "--format", "tensorboard", "--output", "x"], "--output is not for --format tensorboard"),
+        (["results", ".", "--format", "tensorboard", "--by", "seed"], "--by is not for --format tensorboard"),
     ],
 )
 def test_wrong_arguments_are_one_line(study, capsys, arguments, message):
+    (study / "folder.yaml").mkdir()
     assert run(*arguments) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1 and not (study / "studies").exists()

@@ -79,6 +79,13 @@ def test_measures_in_decibels_say_so():
     assert {name: label(name) for name in names} == names
 
 
+def test_runs_that_do_not_overlap_are_lines_of_their_own():
+    early, late = histories({(1, 0, 0.1): [0, 10]}, (0, 10)), histories({(1, 1, 0.1): [14, 20]}, (14, 20))
+    figure = draw(CURVES, pd.concat([late, early]))
+    assert [line.get_xydata().tolist() for line in figure.axes[0].lines] == [[[14, 14], [20, 20]], [[0, 0], [10, 10]]]
+    assert not figure.axes[0].collections and [text.get_text() for text in figure.legends[0].get_texts()] == ["1"]
+
+
 def test_a_curve_ends_where_a_run_diverged():
     figure = draw(CURVES, histories({(1, 0, 0.1): [20, 30], (1, 1, 0.1): [21, math.nan]}))
     assert figure.axes[0].lines[0].get_ydata()[0] == 20.5 and math.isnan(figure.axes[0].lines[0].get_ydata()[1])

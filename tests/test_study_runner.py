@@ -219,6 +219,24 @@ def test_no_more_processes_are_started_than_there_are_experiments(tmp_path, monk
     assert asked == [1, 2, 3, 3]
 
 
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:1"])
+def test_a_run_that_reaches_no_scheduler_leaves_nothing(tmp_path, monkeypatch, address):
+    monkeypatch.setattr(pytest.importorskip("siren_fastai.jobs.cluster"), "PATIENCE_S", 0.2)
+    with pytest.raises((ValueError, OSError), match="must be an address such as|no Dask scheduler answers"):
+        run(study_of(a=[1]), tmp_path / "out", scheduler=address)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_with_nothing_to_do_renews_the_description(tmp_path, jobs):
+    run(study_of(a=[1]), tmp_path)
+    study = study_of(a=[1])
+    study.title = "Worded anew"
+    assert run(study, tmp_path, jobs=jobs).finished_before == ["a-1"]
+    assert read(tmp_path, "study.json")["title"] == "Worded anew"
+
+
 def test_refused_combinations_are_listed_and_not_run(tmp_path):
     def even(settings):
         if settings["a"] % 2:

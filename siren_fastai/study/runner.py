@@ -66,15 +66,14 @@ def run_study(
     plan = plan_study(study, Path(folder), experiment_named(study.experiment, experiments), only, overwrite)
     before = [item.slug for item in plan.finished]
     outcome = Outcome(Path(folder), finished_before=before, refused=plan.refused)
-    gpu = _fills_a_device(plan)
+    gpu = plan.fills_a_device
     jobs = 1 if gpu and jobs is None else check_jobs(jobs)
     jobs = min(jobs, max(2, len(plan.todo)))  # all processes start at once, also those with nothing to do
     stack = 1 if stack is None and scheduler and not gpu else _most(study, plan.experiment, stack)
     run = _Run(plan, outcome, scheduler is not None, stack, jobs)
-    _describe(study, plan, Path(folder))
     line = Progress() if progress is True else progress or None
     try:
-        with closing(run_jobs(perform_group, run.calls(), jobs, scheduler)) as outcomes:
+        with closing(run_jobs(perform_group, _described(study, run), jobs, scheduler)) as outcomes:
             for slugs, found in outcomes:
                 run.keep(slugs, found)
                 if line:
@@ -93,12 +92,6 @@ def _most(study, experiment: Experiment, stack: int | None) -> int | None:
     columns = [claim["measure"] for claim in study.claims]
     columns += [figure[axis] for figure in study.figures for axis in ("x", "y") if axis in figure]
     return 1 if any(experiment.together.shares(column) for column in columns) else None
-
-
-def _fills_a_device(plan: Plan) -> bool:
-    """Whether there is only what runs together and then fills a GPU: more processes would only share it."""
-    together, settings = plan.experiment.together, [item.record["settings"] for item in plan.todo]
-    return together is not None and all(together.suits(each) and together.fills(each) for each in settings)
 
 
 class _Run:
@@ -170,6 +163,12 @@ class _Run:
         """Leave no trace of what has not ended."""
         for _, claim in list(self.claims.values()):
             claim.abandon()
+
+
+def _described(study, run: _Run) -> Iterator[Call]:
+    """The calls of a run, and before them its description: they are taken once a cluster has answered."""
+    _describe(study, run.plan, run.outcome.folder)
+    yield from run.calls()
 
 
 def _describe(study, plan: Plan, folder: Path) -> None:

@@ -57,7 +57,8 @@ def load_study(
 ) -> Study:
     """Read a study and check it, before anything is trained.
 
-    Raises: FileNotFoundError if there is no such study; ValueError that names the file, the line and the key.
+    Raises: FileNotFoundError if there is no such study or file, IsADirectoryError for a folder; ValueError that names
+    the file, the line and the key.
     """
     path = _path(name)
     document = extended(read_document(_text(path), str(name)), lambda base: _text(_base(path, base)))
@@ -128,6 +129,10 @@ def _refuse(name: str) -> Path:
 
 def _text(path: Path) -> str:
     """The text of a file, or the beginning of a longer one, which `read_document` refuses."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r:.200}; name a study's YAML file")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r:.200} is a folder; name a study's YAML file")
     with open(path, "rb") as file:
         content = file.read(4 * MAX_CHARACTERS + 1)
     try:

@@ -94,6 +94,9 @@ RESULTS = (
 def run(chosen: Chosen) -> int:
     """Do the action. Returns the exit code."""
     if chosen.action == "list":
+        if chosen.target is not None:
+            hint = f"`siren-fastai study show {chosen.target}` describes one"
+            raise CommandError(f"`study list` lists all studies, got {chosen.target!r:.80}; {hint}")
         return _list()
     if chosen.target is None:
         wanted = "the folder of a run" if chosen.action in ("results", "plot") else "a study, or a YAML file"
@@ -176,6 +179,9 @@ def _results(chosen: Chosen) -> int:
 def _write_hparams(chosen: Chosen) -> int:
     from siren_fastai.study.hparams import write_hparams
 
+    for name in ("output", "by", "measure"):
+        if getattr(chosen, name):
+            raise CommandError(f"`{name}` is not for --format tensorboard, which writes all to FOLDER/summaries")
     if not list(Path(chosen.target).glob("*/result.json")):
         raise CommandError(f"{chosen.target} holds no results; name the folder that `siren-fastai study run` wrote")
     with as_usage():
@@ -228,6 +234,9 @@ Refused with exit code 2, before anything runs:
   them: one table would mix both. `--y` doesn't remove them; choose another `--output`. Settings that follow from an
   axis by `${axis}` may differ with it
 - a folder with results of another study or matrix, or with files that no study wrote
+- a study or a file that isn't there, and what `--set` or `--only` name that the study doesn't have; `--dry_run` refuses
+  the same
+- a target for `list`; and `--output`, `--by` and `--measure` with `--format tensorboard`
 
 `results` says how many experiments are finished and how many failed, and in each verdict how many rows have no
 partner. `--format csv`, `--format json` and `plot` say it on standard error if some are missing.

@@ -19,6 +19,7 @@ LOG_RATIO = 30  # positive measures that span more than this get a logarithmic a
 POINTS = 200  # of a curve whose runs were measured at different places
 MANY = 8  # lines of points; more are sorted by their median
 GRAY = "0.45"
+Run = tuple[np.ndarray, np.ndarray]  # the places and the values of one curve
 ALL = object()  # the one group of a figure without groups; None is a value
 
 
@@ -48,25 +49,41 @@ def draw_curves(
 ) -> None:
     """Draw the median of each group's runs as a line, and from minimum to maximum a band.
 
-    A line ends where a run has no number any more.
+    A line ends where a run has no number any more. If one run ends before another begins, each is a line of its own.
     """
     groups = in_order(column(rows, spec.group)) if spec.group else [ALL]
     for group, color in colors_of(groups).items():
         part = rows if group is ALL else where(rows, {spec.group: group})
-        x, runs = _on_one_grid(part, so_far(rows, spec.x), so_far(rows, spec.y))
-        axes.plot(x, np.median(runs, axis=0), color=color, label=None if group is ALL else _text(group))
-        axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
+        parts, x, y = part.groupby("slug", sort=False), so_far(rows, spec.x), so_far(rows, spec.y)
+        runs = [(run[x].to_numpy(float), run[y].to_numpy(float)) for _, run in parts]
+        _draw_group(axes, runs, color, None if group is ALL else _text(group))
     axes.set_xlabel(label(spec.x))
     axes.grid(alpha=0.3)
 
 
-def _on_one_grid(rows: pd.DataFrame, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """The runs of one group (runs, points) at the same places: their own if they agree, else interpolated."""
-    runs = [(run[x].to_numpy(float), run[y].to_numpy(float)) for _, run in rows.groupby("slug", sort=False)]
+def _draw_group(axes: Axes, runs: Sequence[Run], color, text: str | None) -> None:
+    grid = _on_one_grid(runs)
+    if grid is None:
+        for number, run in enumerate(runs):
+            axes.plot(*run, color=color, alpha=0.6, linewidth=0.8, label=None if number else text)
+        return
+    x, values = grid
+    axes.plot(x, np.median(values, axis=0), color=color, label=text)
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0)
+
+
+def _on_one_grid(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The runs (runs, points) at the same places: their own if they agree, else interpolated where all have values.
+
+    None if there is no such place.
+    """
     first = runs[0][0]
     if all(len(places) == len(first) and np.array_equal(places, first) for places, _ in runs):
         return first, np.stack([values for _, values in runs])
-    grid = np.linspace(max(places[0] for places, _ in runs), min(places[-1] for places, _ in runs), POINTS)
+    start, end = max(places[0] for places, _ in runs), min(places[-1] for places, _ in runs)
+    if start >= end:
+        return None
+    grid = np.linspace(start, end, POINTS)
     return grid, np.stack([np.interp(grid, *run) for run in runs])
 
 

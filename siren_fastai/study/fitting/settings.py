@@ -1,6 +1,7 @@
 """The settings of a fit in a study: their defaults, and what is refused before any training. Imports nothing heavy."""
 
 import math
+import re
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -35,6 +36,7 @@ ORDERS = ("random", *WALKS, "shuffled")
 ACTIVATIONS = ("sine", "relu", "tanh", "selu", "elu", "softplus")
 BIASES = ("half_omega", "torch")
 SCHEDULES = ("constant", "flat_cos", "one_cycle", "fast")
+_DEVICE = re.compile(r"auto|(cpu|cuda)(:\d+)?")  # see `fits.devices`
 LEVEL_UNITS = ("psnr", "unit", "imagenet")
 
 DEFAULTS = {
@@ -255,6 +257,8 @@ def _check_scheme(settings: Mapping) -> None:
 
 
 def _check_training(settings: Mapping) -> None:
+    if not isinstance(settings["device"], str) or not _DEVICE.fullmatch(settings["device"]):
+        raise ValueError(f"`device` must be auto, cpu, cuda or cuda:<n>, got {settings['device']!r:.60}")
     if (settings["epochs"] is None) == (settings["steps"] is None):
         raise ValueError("give `epochs` or `steps`, one of the two")
     levels, freeze = settings["levels"], settings["freeze"]

@@ -35,6 +35,7 @@ class Plan:
     refused: dict[str, str] = field(default_factory=dict)  # slug -> reason
     failed_before: list[str] = field(default_factory=list)  # slugs of those to do that have an error.txt
     replaced: list[str] = field(default_factory=list)  # slugs of those to do whose result has other settings
+    fills_a_device: bool = False  # only what runs together and then fills a GPU: more processes would only share it
 
 
 def plan_study(
@@ -46,9 +47,9 @@ def plan_study(
 ) -> Plan:
     """Sort the study's experiments. A result that is there for the same settings is finished.
 
-    Raises: ValueError for settings that the experiment does not have, or a pattern that fits no slug; FileExistsError
-    for results of other settings unless they are replaced (`overwrite`), those of another study, and folders that no
-    study wrote.
+    Raises: ValueError for settings that the experiment does not have, a device that isn't available, or a pattern that
+    fits no slug; FileExistsError for results of other settings unless they are replaced (`overwrite`), those of another
+    study, and folders that no study wrote.
     """
     check_home(folder, study.name, study.combinations[0].axes)
     plan = Plan(experiment)
@@ -64,7 +65,16 @@ def plan_study(
         raise FileExistsError(_conflict(next(item for item in plan.todo if item.slug == plan.replaced[0]), plan))
     if study.rules is not None:
         check_alike(folder, study.rules, experiment, [*(item.slug for item in plan.finished), *plan.replaced])
+    plan.fills_a_device = _fills_a_device(plan)
     return plan
+
+
+def _fills_a_device(plan: Plan) -> bool:
+    together, settings = plan.experiment.together, [item.record["settings"] for item in plan.todo]
+    if together is None:
+        return False
+    fills = [together.fills(each) for each in settings]  # of all: it says which device isn't there
+    return all(fills) and all(map(together.suits, settings))
 
 
 def _sort(plan: Plan, item: Item) -> None:

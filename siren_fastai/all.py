@@ -37,8 +37,15 @@ from siren_fastai.data import (
     PixelDataLoaders,
     PixelDataset,
     PixelDL,
+    digits_dataloaders,
+    glyphs_dataloaders,
+    kali_dataloaders,
+    mixed_dataloaders,
     tile_dataloaders,
 )
+from siren_fastai.datasets.digits import digits28, glyphs28
+from siren_fastai.datasets.kali import kali
+from siren_fastai.datasets.kali_images import kali_images
 from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
@@ -148,6 +155,8 @@ __all__ = [
     "coreset",
     "decompress",
     "describe_schemes",
+    "digits28",
+    "digits_dataloaders",
     "fast_adam",
     "fast_model",
     "field_model",
@@ -156,7 +165,12 @@ __all__ = [
     "fold_",
     "freeze_",
     "frequency_error",
+    "glyphs28",
+    "glyphs_dataloaders",
     "grid_coords",
+    "kali",
+    "kali_dataloaders",
+    "kali_images",
     "kmeans_labels",
     "label_entropy",
     "label_features",
@@ -167,6 +181,7 @@ __all__ = [
     "load_learner",
     "load_start",
     "load_study",
+    "mixed_dataloaders",
     "muon",
     "pack_labels",
     "pixel_order",

@@ -1,6 +1,7 @@
 """The names that users choose from: the library and the command line both read them here. No imports."""
 
 __all__ = [
+    "CACHE_VARIABLE",
     "CLASSICS",
     "CLUSTER_BASES",
     "CLUSTER_USES",
@@ -16,6 +17,7 @@ __all__ = [
     "SIREN_KINDS",
 ]
 
+CACHE_VARIABLE = "SIREN_FASTAI_CACHE"  # the environment's name for the folder of generated images
 COLORS = ("auto", "gray", "rgb")
 SIREN_KINDS = ("sine", "siren")  # the same network: the official code's name, and the usual one
 MODEL_KINDS = (

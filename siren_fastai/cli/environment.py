@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from siren_fastai.cli.config import check_value
 from siren_fastai.cli.errors import CommandError, did_you_mean, warn
+from siren_fastai.names import CACHE_VARIABLE
 
 __all__ = ["ENVIRONMENT", "check_environment", "config_arguments", "warn_of_unknown"]
 
@@ -40,7 +41,7 @@ def config_arguments(
 
 def warn_of_unknown(options: Iterable[str], environment: Mapping[str, str]) -> None:
     """Warn of variables that are no option of any command: most likely they are misspelt."""
-    known = [ENVIRONMENT + name.upper() for name in options]
+    known = [ENVIRONMENT + name.upper() for name in options] + [CACHE_VARIABLE]
     for name in environment:
         if name.startswith(ENVIRONMENT) and name not in known:
             hint = did_you_mean(name, known, ENVIRONMENT) or "; no command has such an option"

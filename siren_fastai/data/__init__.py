@@ -5,7 +5,13 @@ from siren_fastai.data.indexed import IndexedDL
 from siren_fastai.data.loader import PixelDL
 from siren_fastai.data.loaders import PixelDataLoaders
 from siren_fastai.data.picture_loaders import PictureDataLoaders
-from siren_fastai.data.picture_sets import tile_dataloaders
+from siren_fastai.data.picture_sets import (
+    digits_dataloaders,
+    glyphs_dataloaders,
+    kali_dataloaders,
+    mixed_dataloaders,
+    tile_dataloaders,
+)
 from siren_fastai.data.pictures import PictureDataset, PictureDL
 
 __all__ = [
@@ -16,5 +22,9 @@ __all__ = [
     "PixelDL",
     "PixelDataLoaders",
     "PixelDataset",
+    "digits_dataloaders",
+    "glyphs_dataloaders",
+    "kali_dataloaders",
+    "mixed_dataloaders",
     "tile_dataloaders",
 ]

@@ -1,11 +1,15 @@
 """A collection of images as fastai DataLoaders: what is held out, and what training draws for each image."""
 
+from collections.abc import Sequence
+
 import torch
 from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device
+from fastcore.meta import delegates
 from torch import Tensor
 
 from siren_fastai.data.indexed import checked_count
+from siren_fastai.data.picture_mixture import PictureMixture
 from siren_fastai.data.pictures import PictureDataset, PictureDL
 from siren_fastai.datasets.augment import Augment
 from siren_fastai.datasets.folder import read_images, to_gray
@@ -52,30 +56,55 @@ class PictureDataLoaders(DataLoaders):
 
         Raises: as `read_images`, `split_groups` and `Augment`.
         """
-        bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
-        read = dict(size=size, channels=1 if gray else channels, **kwargs)
-        images = _as_images(source, read)
-        crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
+        crop = _pair(crop)
+        read = dict(size=_pair(size), channels=1 if gray else channels, **kwargs)
+        images = _as_images(source, **read)
         if isinstance(valid, (int, float)):
             groups = torch.arange(len(images)) if groups is None else torch.as_tensor(groups)
             if groups.shape != images.shape[:1]:
                 raise ValueError(f"`groups` must be ({len(images)},), one for each image, got {tuple(groups.shape)}")
             train, held_out = (images[index] for index in split_groups(groups, valid))
         else:
-            train, held_out = images, _as_images(valid, {**read, "size": tuple(images.shape[2:])})
-        _check_channels(train, held_out)
+            train, held_out = images, _as_images(valid, **{**read, "size": tuple(images.shape[2:])})
+        train, held_out = PictureDataset(train, _augment(flip, shift, crop), crop), PictureDataset(held_out, None, crop)
+        return cls.from_datasets(train, held_out, bs, valid_bs, device, path)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        train: PictureDataset,  # what training sees
+        valid: PictureDataset,  # what validation sees
+        bs: int = 64,  # images per training batch, at most
+        valid_bs: int | None = None,  # images per validation batch, at most; None is 256, or `bs` if larger
+        device: torch.device | str | None = None,  # where the images live; None is fastai's default device
+        path=".",  # where fastai writes models and exports
+    ) -> "PictureDataLoaders":
+        """From datasets, which are moved to the device. Raises: ValueError if their batches differ in shape."""
+        bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
+        if train.shape != valid.shape:
+            raise ValueError(
+                f"training and validation images must have one shape, got {train.shape} and {valid.shape}: choose "
+                "`channels` and `size`"
+            )
         device = default_device() if device is None else torch.device(device)
-        augment = _augment(flip, shift, crop)
-        train, held_out = (
-            PictureDataset(train, augment, crop).to_(device),
-            PictureDataset(held_out, None, crop).to_(device),
-        )
         return cls(
-            PictureDL(train, bs, shuffle=True, device=device),
-            PictureDL(held_out, max(bs, VALID_BS) if valid_bs is None else valid_bs, device=device),
+            PictureDL(train.to_(device), bs, shuffle=True, device=device),
+            PictureDL(valid.to_(device), max(bs, VALID_BS) if valid_bs is None else valid_bs, device=device),
             path=path,
             device=device,
         )
+
+    @classmethod
+    @delegates(from_datasets.__func__)
+    def mixed(
+        cls,
+        collections: Sequence["PictureDataLoaders"],  # whose batches have one shape
+        bs: int = 64,  # images per training batch, at most
+        **kwargs,
+    ) -> "PictureDataLoaders":
+        """The images of several collections in shuffled batches; each keeps its augmentation and its split."""
+        train, valid = (PictureMixture([dls[i].dataset for dls in collections]) for i in range(2))
+        return cls.from_datasets(train, valid, bs, **kwargs)
 
     def test_dl(self, test_items, **kwargs) -> PictureDL:
         """A loader of other images, in their order and as they are, for `learn.get_preds(dl=...)`.
@@ -84,28 +113,22 @@ class PictureDataLoaders(DataLoaders):
         """
         data = self.train_ds
         if not isinstance(test_items, PictureDataset):
-            read = dict(size=tuple(data.images.shape[2:]), channels=data.n_channels)
-            test_items = PictureDataset(_as_images(test_items, read), None, data.crop).to_(self.device)
+            images = _as_images(test_items, size=data.size, channels=data.n_channels)
+            test_items = PictureDataset(images, None, data.crop).to_(self.device)
         return self.valid.new(test_items, **kwargs)
 
 
-def _as_images(source, read: dict) -> Tensor:
+def _as_images(source, size: tuple[int, int] | None, channels: int | None, **options) -> Tensor:
     """Images (n, c, h, w) uint8; a tensor that already is so isn't read again."""
-    ready = (
-        isinstance(source, Tensor) and source.dtype == torch.uint8 and source.dim() == 4 and source.shape[1] in (1, 3)
-    )
-    if not ready or read["size"] not in (None, tuple(source.shape[2:])) or len(read) > 2:
-        return read_images(source, **read)
-    images = source if read["channels"] != 1 else to_gray(source)
-    return images.repeat(1, 3, 1, 1) if read["channels"] == 3 and images.shape[1] == 1 else images
+    ready = isinstance(source, Tensor) and source.dtype == torch.uint8 and source.dim() == 4
+    if not ready or source.shape[1] not in (1, 3) or size not in (None, tuple(source.shape[2:])):
+        return read_images(source, size, channels, **options)
+    images = to_gray(source) if channels == 1 else source
+    return images.repeat(1, 3, 1, 1) if channels == 3 and images.shape[1] == 1 else images
 
 
-def _check_channels(train: Tensor, held_out: Tensor) -> None:
-    if train.shape[1:] != held_out.shape[1:]:
-        raise ValueError(
-            "training and validation images must have one shape, got "
-            f"{tuple(train.shape[1:])} and {tuple(held_out.shape[1:])}: choose `channels` and `size`"
-        )
+def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    return (size, size) if isinstance(size, int) else None if size is None else tuple(size)
 
 
 def _augment(flip, shift: int, crop) -> Augment | None:

@@ -1,6 +1,8 @@
 """Images on one device: batches in [0, 1], each image augmented by itself, whose target is the image."""
 
 import torch
+from fastai.torch_core import TensorImage
+from fastcore.foundation import L
 from torch import Tensor, nn
 
 from siren_fastai.data.indexed import IndexedDL
@@ -32,7 +34,7 @@ class PictureDataset:
         if images.dtype != torch.uint8 or images.dim() != 4:
             raise TypeError(f"`images` must be (n, c, h, w) uint8, got {tuple(images.shape)} of {images.dtype}")
         self.images, self.augment, self.loss_func = images, augment, nn.L1Loss()
-        self.crop = window_size(tuple(images.shape[2:]), crop if augment is None else augment.crop or crop)
+        self.crop = window_size(self.size, crop if augment is None else augment.crop or crop)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,7 +43,7 @@ class PictureDataset:
         return self.batch(index)
 
     def __repr__(self) -> str:
-        size, crop = ("x".join(map(str, x)) for x in (self.images.shape[2:], self.crop))
+        size, crop = ("x".join(map(str, x)) for x in (self.size, self.crop))
         parts = f"{len(self)} images of {size}, {self.n_channels} channels" + f", crop={crop}" * (size != crop)
         return f"{type(self).__name__}({parts}, augment={self.augment}, {self.device})"
 
@@ -54,23 +56,34 @@ class PictureDataset:
         return self.images.shape[1]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the stored images."""
+        return tuple(self.images.shape[2:])
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(c, height, width) of the images in a batch."""
         return self.n_channels, *self.crop
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """What `augment` draws for `n` images, (n, 4)."""
-        return self.augment.draw(n, tuple(self.images.shape[2:]), generator)
+        return self.augment.draw(n, generator)
 
     def batch(self, index: slice | Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The images at `index`, each as it was drawn, or their middles without `draws`."""
-        if draws is None:
-            images = crop_center(self.images[index], self.crop)
-        else:
-            index = torch.arange(len(self), device=self.device)[index] if isinstance(index, slice) else index
-            images = take_windows(self.images, index, draws, self.crop)
-        images = images.float().div_(255)
+        """The images at `index`, each as it was drawn, or their middles without `draws`; twice the same tensor."""
+        images = self.pixels(index, draws).float().div_(255)
         return images, images
+
+    def pixels(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
+        """As `batch`, in 8 bits."""
+        if draws is None:
+            return crop_center(self.images[index], self.crop)
+        index = torch.arange(len(self), device=self.device)[index] if isinstance(index, slice) else index
+        return take_windows(self.images, index, self.augment.windows(draws, self.size), self.crop)
+
+    def with_augment(self, augment: Augment | None) -> "PictureDataset":
+        """The same images with another augmentation."""
+        return type(self)(self.images, augment, self.crop)
 
     def new_empty(self) -> "PictureDataset":
         """The same dataset without images: what `learn.export` keeps."""
@@ -98,7 +111,14 @@ class PictureDL(IndexedDL):
         return show_pictures({"batch": mosaic(images[:max_n])}, **kwargs)
 
     def show_results(self, b, out: Tensor, max_n: int = 16, show: bool = True, **kwargs):
-        """Draw the images of the batch `b`, their reconstructions `out`, clamped to [0, 1], and the absolute error."""
+        """Draw the images of the batch `b`, their reconstructions `out`, clamped to [0, 1], and the absolute error.
+
+        With `show=False`, nothing is drawn, and what fastai's loggers expect is returned: input, target, and for each
+        image the pair of both and the output.
+        """
+        if not show:
+            x, y, out = (TensorImage(images[:max_n].detach().float().cpu().clamp(0, 1)) for images in (*b, out))
+            return x, y, L(zip(x, y, strict=True)), L((image,) for image in out)
         target, reconstruction = (mosaic(x[:max_n].detach().float().cpu()) for x in (b[0], out))
         reconstruction = reconstruction.clamp(0, 1)
         error = absolute_error(reconstruction, target)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Augment", "crop_center", "take_windows"]
+__all__ = ["Augment", "crop_center", "take_windows", "window_size"]
+
+BITS = 30  # of a draw
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,21 @@ class Augment:
     def draw(
         self,
         n: int,  # images
-        size: tuple[int, int],  # (height, width) of the images
         generator: torch.Generator,  # on the device of the images
+    ) -> Tensor:  # (n, 4) int64
+        """Four integers from 0 to 2^30 - 1 for each image, of which `windows` makes places and flips."""
+        return torch.randint(2**BITS, (n, 4), generator=generator, device=generator.device)
+
+    def windows(
+        self,
+        draws: Tensor,  # (n, 4), as from `draw`
+        size: tuple[int, int],  # (height, width) of the images
     ) -> Tensor:  # (n, 4) int64: top, left, mirrored, upside down
-        """The windows and flips of `n` images."""
-        device, crop = generator.device, window_size(size, self.crop)
-        places = [
-            torch.randint(-self.shift, size[i] - crop[i] + self.shift + 1, (n,), generator=generator, device=device)
-            for i in range(2)
-        ]
-        chances = torch.rand(2, n, generator=generator, device=device)
-        return torch.stack([*places, chances[0] < self.flip, chances[1] < self.upside_down], 1)
+        """Where each window lies, and whether it is flipped."""
+        crop = window_size(size, self.crop)
+        places = [(draws[:, i] * (size[i] - crop[i] + 2 * self.shift + 1) >> BITS) - self.shift for i in (0, 1)]
+        flips = [draws[:, 2 + i] < chance * 2**BITS for i, chance in enumerate((self.flip, self.upside_down))]
+        return torch.stack([*places, *flips], 1)
 
     def __call__(
         self,
@@ -51,22 +57,24 @@ class Augment:
         generator: torch.Generator,  # on their device
     ) -> Tensor:  # (n, c, *crop)
         """The images, each with flips and a window of its own."""
-        draws = self.draw(len(images), images.shape[2:], generator)
-        index = torch.arange(len(images), device=images.device)
-        return take_windows(images, index, draws, window_size(images.shape[2:], self.crop))
+        size = tuple(images.shape[2:])
+        windows = self.windows(self.draw(len(images), generator), size)
+        return take_windows(
+            images, torch.arange(len(images), device=images.device), windows, window_size(size, self.crop)
+        )
 
 
 def take_windows(
     images: Tensor,  # (n, c, h, w)
     index: Tensor,  # (m,) the images to take
-    draws: Tensor,  # (m, 4), as from `Augment.draw`
+    windows: Tensor,  # (m, 4), as from `Augment.windows`
     size: tuple[int, int],  # (height, width) of the windows
 ) -> Tensor:  # (m, c, *size)
-    """One window of each image at `index`, flipped as drawn; black beyond the image. Only the windows are read."""
+    """One window of each image at `index`, flipped or not; black beyond the image. Only the windows are read."""
     (h, w), (height, width) = images.shape[2:], size
-    rows, columns = (torch.arange(n, device=images.device).expand(len(draws), n) for n in (height, width))
-    columns = torch.where(draws[:, 2:3] > 0, width - 1 - columns, columns) + draws[:, 1:2]
-    rows = torch.where(draws[:, 3:4] > 0, height - 1 - rows, rows) + draws[:, 0:1]
+    rows, columns = (torch.arange(n, device=images.device).expand(len(windows), n) for n in (height, width))
+    columns = torch.where(windows[:, 2:3] > 0, width - 1 - columns, columns) + windows[:, 1:2]
+    rows = torch.where(windows[:, 3:4] > 0, height - 1 - rows, rows) + windows[:, 0:1]
     inside = ((rows >= 0) & (rows < h))[:, :, None] & ((columns >= 0) & (columns < w))[:, None]
     place = rows.clamp(0, h - 1)[:, :, None] * w + columns.clamp(0, w - 1)[:, None]  # (m, height, width)
     start = index.long()[:, None] * images.shape[1] + torch.arange(images.shape[1], device=images.device)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["Draws", "checked_seed"]
+__all__ = ["Draws", "checked_count", "checked_seed"]
 
 
 class Draws:
@@ -51,3 +51,10 @@ def checked_seed(seed) -> int:
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0:
         raise ValueError(f"`seed` must be an integer of 0 or more, got {seed!r}")
     return operator.index(seed)
+
+
+def checked_count(name: str, value) -> int:
+    """`value` as an int. Raises: ValueError that names the argument unless it is an integer of 1 or more."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 1:
+        raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}")
+    return operator.index(value)

@@ -4,15 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siren_fastai.datasets.draws import Draws, checked_seed
+from siren_fastai.datasets.draws import Draws, checked_count, checked_seed
 from siren_fastai.datasets.pixel_art import Pen
 from siren_fastai.datasets.tile_items import ITEMS
 from siren_fastai.datasets.tile_objects import OBJECTS
 from siren_fastai.datasets.tile_textures import TEXTURES, ground
 
-__all__ = ["TILE_PAINTERS", "TILE_VARIANTS", "draw_tile", "tile_images"]
+__all__ = ["TILES_VERSION", "TILE_PAINTERS", "TILE_VARIANTS", "draw_tile", "tile_images"]
 
 TILE_PAINTERS = TEXTURES | OBJECTS | ITEMS
+TILES_VERSION = 1  # raised when other tiles are drawn
 TILE_VARIANTS = 4  # tiles of an instance, one after the other: they share palette and style, and differ in the rest
 WEIGHTS = {"ground": 3, "shore": 3, "bricks": 2, "carpet": 2, "creature": 4, "person": 3, "tree": 3, "item": 9}
 DRAWN_AS = (8, 16, 16, 16, 32, 32)  # pixels per side before a tile is enlarged
@@ -34,10 +35,7 @@ def tile_images(
     per side and enlarged by its nearest pixels.
     Raises: ValueError unless `count` and `size` are integers of 1 or more and `seed` of 0 or more.
     """
-    seed = checked_seed(seed)
-    for name, value in (("count", count), ("size", size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}")
+    seed, count, size = checked_seed(seed), checked_count("count", count), checked_count("size", size)
     tiles = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):
         tiles[index] = draw_tile(index, seed, size)

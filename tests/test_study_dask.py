@@ -15,7 +15,7 @@ from siren_fastai.study.experiment import Experiment
 from siren_fastai.study.results import read_results
 from siren_fastai.study.runner import run_study
 
-pytest.importorskip("distributed", reason="needs the package dask: pip install 'siren_fastai[test]'")
+Client = pytest.importorskip("distributed", reason="needs the package dask: pip install 'siren_fastai[test]'").Client
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")]
 
 SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1", "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
@@ -40,7 +40,10 @@ def cluster(tmp_path):
 
     def workers(count, *options):
         options = options or ("--nthreads", "1")
-        return [start("worker", address, *options, "--no-nanny", "--no-dashboard") for _ in range(count)]
+        found = [start("worker", address, *options, "--no-nanny", "--no-dashboard") for _ in range(count)]
+        with Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)  # on a busy machine one comes long before the other
+        return found
 
     start("scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard")
     yield address, workers

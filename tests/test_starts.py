@@ -46,16 +46,16 @@ def start():
 def test_steps_equal_a_loop_of_autograd_for_each_image(model):
     model, values = model.double(), as_values(blobs(3, 2)).double()
     coords = grid_coords((8, 8)).double()
-    rates = {name: torch.rand_like(weight) * 0.05 for name, weight in model.named_parameters()}
+    rates = {name: torch.rand(2, dtype=torch.double) * 0.05 for name, _ in model.named_parameters()}
     ours = take_steps(model, dict(model.named_parameters()), rates, coords, values, 3)
     for index, target in enumerate(values):
         single = copy.deepcopy(model)
-        for _ in range(3):
+        for step in (0, 1, 1):  # the third step takes the last rates again
             loss = (single(coords) - target).square().mean()
             gradients = torch.autograd.grad(loss, list(single.parameters()))
             with torch.no_grad():
                 for (name, weight), gradient in zip(single.named_parameters(), gradients, strict=True):
-                    weight -= rates[name] * gradient
+                    weight -= rates[name][step] * gradient
         for name, weight in single.named_parameters():
             torch.testing.assert_close(ours[name][index], weight)
         error = errors(model, {name: weight[index : index + 1] for name, weight in ours.items()}, coords, target[None])
@@ -63,20 +63,20 @@ def test_steps_equal_a_loop_of_autograd_for_each_image(model):
 
 
 def test_the_meta_gradients_of_a_linear_model_have_their_closed_form():
-    """With loss |Xw - y|^2 / p and A = 2 X^T X / p: w' = w - r * (A w - b), dL'/dw = (I - A R) g', dL'/dr = -g * g'."""
+    """With the loss |Xw - y|^2 / p, A = 2 X^T X / p and w' = w - r g: dL'/dw = (I - r A) g' and dL'/dr = -g . g'."""
     torch.manual_seed(0)
     model = nn.Linear(2, 1, bias=False).double()
     coords, values = torch.randn(20, 2, dtype=torch.double), torch.randn(1, 20, 1, dtype=torch.double)
     weight = model.weight.detach().clone().requires_grad_()
-    rate = (torch.rand(1, 2, dtype=torch.double) * 0.3).requires_grad_()
+    rate = torch.tensor([0.2], dtype=torch.double, requires_grad=True)
     moved = take_steps(model, {"weight": weight}, {"weight": rate}, coords, values, 1)
     by_weight, by_rate = torch.autograd.grad(errors(model, moved, coords, values).sum(), [weight, rate])
     with torch.no_grad():
         curvature, pull = 2 * coords.T @ coords / 20, 2 * coords.T @ values[0, :, 0] / 20
         before = curvature @ weight[0] - pull
-        after = curvature @ (weight[0] - rate[0] * before) - pull
-        torch.testing.assert_close(by_weight[0], (torch.eye(2).double() - curvature @ torch.diag(rate[0])) @ after)
-        torch.testing.assert_close(by_rate[0], -before * after)
+        after = curvature @ (weight[0] - rate * before) - pull
+        torch.testing.assert_close(by_weight[0], after - rate * curvature @ after)
+        torch.testing.assert_close(by_rate[0], -before @ after)
 
 
 def mean_error(model, weights, rates, images, steps):
@@ -86,7 +86,7 @@ def mean_error(model, weights, rates, images, steps):
 
 def test_learning_lowers_the_error_after_its_steps_on_images_it_never_saw(model, start):
     unseen = blobs(16, 3)
-    plain = {name: torch.tensor(0.03) for name in start.weights}
+    plain = {name: torch.tensor([0.03]) for name in start.weights}
     before = mean_error(model, dict(model.named_parameters()), plain, unseen, 2)
     assert mean_error(model, start.weights, start.rates, unseen, 2) < before / 5
     assert mean_error(model, start.weights, start.rates, unseen, 2) < mean_error(
@@ -161,9 +161,12 @@ HOSTILE = {
     "a huge network": lambda header, tensors: header.update(model={"kind": "siren", "hidden_layers": 10**9}),
     "a missing weight": lambda header, tensors: tensors.pop("weights.2.weight"),
     "a missing rate": lambda header, tensors: tensors.pop("rates.2.weight"),
-    "another shape": lambda header, tensors: tensors.update({"rates.2.weight": torch.zeros(3)}),
+    "another shape": lambda header, tensors: tensors.update({"weights.2.weight": torch.zeros(3)}),
+    "other steps": lambda header, tensors: tensors.update({"rates.2.weight": torch.zeros(3)}),
+    "no steps": lambda header, tensors: tensors.update({n: torch.zeros(0) for n in tensors if n.startswith("rates")}),
+    "no names": lambda header, tensors: header.update(names=[], model={"layer": "sequential", "layers": []}, sines=[]),
     "a number that isn't one": lambda header, tensors: tensors["weights.2.weight"].fill_(float("nan")),
-    "half precision": lambda header, tensors: tensors.update({"rates.2.weight": torch.zeros(1, 8).half()}),
+    "half precision": lambda header, tensors: tensors.update({"rates.2.weight": torch.zeros(2).half()}),
     "an impossible omega": lambda header, tensors: header.update(sines=[[-1.0, 1.0]] * 2),
     "too few sines": lambda header, tensors: header.update(sines=[[10.0, 1.0]]),
     "an impossible size": lambda header, tensors: header.update(size=[0, 8]),
@@ -243,5 +246,5 @@ def test_the_rates_reject_another_network_and_schedules_of_momentum(start):
     with pytest.raises(ValueError, match="without momentum"), learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1.0)
     dls = PixelDataLoaders.from_image(image, bs=64)
-    with pytest.raises(ValueError, match="the start has rates for parameters of"):
+    with pytest.raises(ValueError, match="rates for 6 parameters, and the network has 4"):
         siren_learner(dls, siren_model([2, 4, 1]), opt_func=learned_sgd(start)).fit(1, 1.0)

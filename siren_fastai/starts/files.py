@@ -23,7 +23,7 @@ from siren_fastai.starts.start import START_SUFFIX, Start, weights_of
 __all__ = ["load_start", "save_start"]
 
 FORMAT, VERSION = "siren_fastai start", 1
-MAX_SIDE, MAX_NUMBER = 1 << 14, 1e9  # a hostile file must not ask for more
+MAX_SIDE, MAX_STEPS, MAX_NUMBER = 1 << 14, 1000, 1e9  # a hostile file must not ask for more
 
 
 def save_start(
@@ -38,7 +38,7 @@ def save_start(
     if path.suffix != START_SUFFIX:
         raise ValueError(f"the file of a start must end in {START_SUFFIX}, got '{path}'")
     header = {"format": FORMAT, "version": VERSION, "names": list(start.weights)}
-    header |= {name: getattr(start, name) for name in ("model", "sines", "size", "steps", "family", "about")}
+    header |= {name: getattr(start, name) for name in ("model", "sines", "size", "family", "about")}
     tensors = {f"weights.{name}": weight for name, weight in start.weights.items()}
     tensors |= {f"rates.{name}": rate for name, rate in start.rates.items()}
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
@@ -84,11 +84,10 @@ def _start(header: dict, tensors: dict[str, Tensor]) -> Start:
     if not all(0 < number <= MAX_NUMBER for pair in sines for number in pair):
         raise ValueError(f"omega_0 and gain must be above 0 and at most {MAX_NUMBER:g}")
     _check_network(header["model"], weights, rates, len(sines))
-    size, steps = tuple(header["size"]), header["steps"]
-    numbers = [*size, steps]
-    if len(size) != 2 or any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in numbers):
-        raise ValueError(f"`size` and `steps` must be integers from 1 to {MAX_SIDE}, got {numbers!r:.80}")
-    return Start(weights, rates, header["model"], sines, size, steps, str(header["family"]), dict(header["about"]))
+    size = tuple(header["size"])
+    if len(size) != 2 or any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in size):
+        raise ValueError(f"`size` must be (height, width), integers from 1 to {MAX_SIDE}, got {size!r:.80}")
+    return Start(weights, rates, header["model"], sines, size, str(header["family"]), dict(header["about"]))
 
 
 def _check_network(model: dict, weights: dict[str, Tensor], rates: dict[str, Tensor], n_sines: int) -> None:
@@ -98,8 +97,10 @@ def _check_network(model: dict, weights: dict[str, Tensor], rates: dict[str, Ten
     with torch.device("meta"):
         empty = build_model(model)
     needed = {name: tuple(w.shape) for name, w in weights_of(empty).items()}
-    for kind, found in (("weights", weights), ("rates", rates)):
-        if {name: tuple(tensor.shape) for name, tensor in found.items()} != needed:
-            raise ValueError(f"its {kind} are not those of its network, {needed!r:.80}...")
-    if len(sine_layers(empty)) != n_sines or sum(math.prod(shape) for shape in needed.values()) < 1:
+    if not needed or {name: tuple(weight.shape) for name, weight in weights.items()} != needed:
+        raise ValueError(f"its weights are not those of its network, {needed!r:.80}...")
+    counts = {tuple(rate.shape) for rate in rates.values()}
+    if len(counts) != 1 or len(*counts) != 1 or not 1 <= math.prod(*counts) <= MAX_STEPS:
+        raise ValueError(f"each weight must have a rate for every step, got tensors of {sorted(counts)!r:.80}")
+    if len(sine_layers(empty)) != n_sines:
         raise ValueError("its sine layers are not those of its network")

@@ -1,7 +1,7 @@
 """`learn_start`: from a family of images, the weights and rates from which a new image takes few steps.
 
 Sources: model-agnostic meta-learning, Finn et al. 2017, arXiv:1703.03400, algorithm 1, with a learned rate for each
-weight, Meta-SGD, Li et al. 2017, arXiv:1707.09835, algorithm 1; for coordinate networks Tancik et al. 2021,
+layer and step, Antoniou et al. 2019, arXiv:1810.09502, section 4; for coordinate networks Tancik et al. 2021,
 arXiv:2012.02189.
 """
 
@@ -31,16 +31,16 @@ def learn_start(
     meta_steps: int = 1000,  # steps of the learning
     bs: int = 16,  # images of a meta-step
     lr: float = 1e-2,  # greatest learning rate of the meta-steps: Adam on weights and rates, with cosine decay
-    rate: float = 3e-2,  # every weight's own rate at first
+    rate: float = 3e-2,  # all rates of the inner steps at first
     family: str = "",  # what the images are, for messages
     seed: int = 0,  # of the order of images
     progress: Callable[[int, float], None] | None = None,  # is given the number and the mean PSNR of each meta-step
 ) -> Start:
-    """Learn weights and a rate for each, so that `inner_steps` gradient steps fit a new image of the family well.
+    """Learn weights and the rates of `inner_steps` gradient steps that fit a new image of the family well.
 
     A meta-step takes these steps for `bs` images, from the shared weights, and then moves weights and rates to lower
-    the images' mean squared error afterwards, by its gradient through all steps (second order). What it costs is about
-    `inner_steps` times 7 evaluations of `bs` networks; memory grows alike.
+    the images' mean squared error afterwards, by its gradient through all steps (second order). Each tensor has a rate
+    of its own for each step. Time and memory are about those of `7 * inner_steps * bs` evaluations for a meta-step.
     Raises: TypeError or ValueError for images that `as_values` rejects, numbers out of range, or a network that reads
     or gives other sizes, or computes with more than its parameters; ValueError if the learning diverges.
     """
@@ -50,7 +50,7 @@ def learn_start(
     coords = grid_coords(images.shape[2:]).to(values)
     _check_network(model, coords, values)
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in weights_of(model).items()}
-    rates = {name: torch.full_like(weight, rate).requires_grad_() for name, weight in weights.items()}
+    rates = {name: weight.new_full((inner_steps,), rate).requires_grad_() for name, weight in weights.items()}
     numbers = [*weights.values(), *rates.values()]
     optimizer = torch.optim.Adam(numbers, lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, meta_steps)
@@ -77,7 +77,6 @@ def learn_start(
         describe_model(model),
         tuple((layer.omega_0, layer.gain) for layer in sine_layers(model)),
         tuple(images.shape[2:]),
-        inner_steps,
         family,
         about,
     )

@@ -9,31 +9,33 @@ __all__ = ["RatedSGD"]
 
 
 class RatedSGD(torch.optim.Optimizer):
-    """Gradient descent in which every number has a rate of its own: a step takes `lr * rate * gradient`.
+    """Gradient descent with a rate for each parameter and step: `lr * rate * gradient` is taken from it.
 
-    `lr` is a factor for all: 1 gives the steps that a start was learned for. There is no momentum.
-    Raises: ValueError for rates that don't have the shapes of the parameters, in their order.
+    `lr` is a factor for all: 1 gives the steps that a start was learned for. Later steps take the last rates. There is
+    no momentum.
+    Raises: ValueError for another number of parameters than of rates.
     """
 
     def __init__(
         self,
         params,  # parameters, or groups of them
-        rates: Sequence[Tensor],  # one tensor for each parameter
+        rates: Sequence[Tensor],  # (steps,) for each parameter, in their order
         lr: float = 1.0,  # factor of the rates
         weight_decay: float = 0.0,  # adds this share of the weights to their gradient
     ):
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay))
-        owned = [parameter for group in self.param_groups for parameter in group["params"]]
-        found, needed = [tuple(p.shape) for p in owned], [tuple(rate.shape) for rate in rates]
-        if found != needed:
-            raise ValueError(f"the start has rates for parameters of {needed}, got parameters of {found}")
-        self.rates = [rate.detach().to(parameter) for rate, parameter in zip(rates, owned, strict=True)]
+        found = sum(len(group["params"]) for group in self.param_groups)
+        if found != len(rates):
+            raise ValueError(f"the start has rates for {len(rates)} parameters, and the network has {found} to train")
+        self.rates, self.steps = [rate.tolist() for rate in rates], 0  # not in `state`, which fastai clears
 
     @torch.no_grad()
     def step(self, closure=None):
-        rates = iter(self.rates)  # not in `state`, which fastai clears when the weights are drawn again
+        rates = iter(self.rates)
         for group in self.param_groups:
-            for parameter, rate in zip(group["params"], rates, strict=False):
+            for parameter in group["params"]:
+                own = next(rates)
                 if parameter.grad is not None:
-                    grad = parameter.grad.add(parameter, alpha=group["weight_decay"])
-                    parameter.addcmul_(rate, grad, value=-group["lr"])
+                    rate = group["lr"] * own[min(self.steps, len(own) - 1)]
+                    parameter.sub_(parameter.grad.add(parameter, alpha=group["weight_decay"]), alpha=rate)
+        self.steps += 1

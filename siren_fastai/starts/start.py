@@ -1,4 +1,4 @@
-"""A learned start: the first weights of a network and the learning rate of each, with what they were learned from."""
+"""A learned start: a network's first weights and the rates of its first steps, and what they were learned from."""
 
 import os
 from dataclasses import dataclass, field
@@ -19,18 +19,22 @@ START_SUFFIX = ".safetensors"
 class Start:
     """Weights from which images of one family take few steps, and the rates of those steps.
 
-    `weights` and `rates` have the names of the network's parameters (`0.linear.weight`, ...) and their shapes. A rate
-    is that of plain gradient descent on the mean squared error of a whole image, with values in [0, 1].
+    `weights` and `rates` have the names of the network's parameters (`0.linear.weight`, ...). A rate is that of plain
+    gradient descent on the mean squared error of a whole image, with values in [0, 1]; later steps take the last one.
     """
 
     weights: dict[str, Tensor]
-    rates: dict[str, Tensor]
+    rates: dict[str, Tensor]  # (steps,) for each parameter
     model: dict  # the network, as `describe_model` describes it
     sines: tuple[tuple[float, float], ...]  # omega_0 and gain of each sine layer
     size: tuple[int, int]  # (height, width) of the images
-    steps: int  # how many steps it was learned for
     family: str = ""  # what the images are
     about: dict = field(default_factory=dict)  # how it was learned: plain values
+
+    @property
+    def steps(self) -> int:
+        """How many steps it was learned for."""
+        return len(next(iter(self.rates.values())))
 
     def network(self) -> nn.Module:
         """A new network with these weights."""

@@ -12,15 +12,14 @@ __all__ = ["errors", "take_steps"]
 def take_steps(
     model: nn.Module,  # (p, d) -> (p, c); its own weights aren't used
     weights: Mapping[str, Tensor],  # the first ones, by the names of `model`'s parameters, which all images share
-    rates: Mapping[str, Tensor],  # learning rates: a number or a tensor of the weight's shape for each name
+    rates: Mapping[str, Tensor],  # (s,) learning rates of each parameter, one for each step; later steps take the last
     coords: Tensor,  # (p, d)
     values: Tensor,  # (n, p, c)
     steps: int,  # 0 or more
 ) -> dict[str, Tensor]:
     """Return the weights (n, ...) after `steps` steps of gradient descent on each image's mean squared error.
 
-    A step takes `rate * gradient` from each number. The result can be differentiated by `weights` and `rates`, through
-    all steps.
+    The result can be differentiated by `weights` and `rates`, through all steps.
     """
 
     def loss(own: dict[str, Tensor], target: Tensor) -> Tensor:
@@ -28,9 +27,11 @@ def take_steps(
 
     gradient = vmap(grad(loss))
     current = {name: weight.expand(len(values), *weight.shape) for name, weight in weights.items()}
-    for _ in range(steps):
+    for step in range(steps):
         gradients = gradient(current, values)
-        current = {name: weight - rates[name] * gradients[name] for name, weight in current.items()}
+        current = {
+            name: w - rates[name][min(step, len(rates[name]) - 1)] * gradients[name] for name, w in current.items()
+        }
     return current
 
 

@@ -69,6 +69,16 @@ def test_the_whole_image_in_pieces_is_the_same(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ALL)
+def test_mixed_precision_draws_nearly_the_same_image(kind):
+    decoder, codes = small(kind, num_hidden=64, default_shape=(32, 32), activation_out=None), torch.randn(3, 7)
+    with torch.no_grad():
+        exact = decoder(codes)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = decoder(codes)
+    assert (mixed - exact).abs().mean() < 0.1 * exact.std()
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_an_image_depends_on_its_own_code_alone(kind):
     decoder, codes = small(kind), torch.randn(4, 7)
     changed = torch.cat([codes[:2], codes[2:] + 1])

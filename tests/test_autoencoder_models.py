@@ -75,7 +75,7 @@ def test_frequencies_reach_what_the_pixels_can_show():
 def test_parameters_of_the_first_sections_decoders(num_blocks, num_layers, num_hidden, concat, count):
     decoder = ImageManifoldDecoder(128, 1, num_hidden, num_blocks, num_layers, concat, cos=False)
     assert n_parameters(decoder) == count
-    widths = [block.layers[0].num_features for block in decoder.blocks]
+    widths = [block.norm.num_features for block in decoder.blocks]
     assert widths == ([64, 128, 128, 256, 256, 512, 512, 1024] if concat else [num_hidden] * num_blocks)
 
 
@@ -93,9 +93,9 @@ def reference(decoder, code, shape, cos, concat):
         torch.cat([code.expand(len(features), -1), features], 1) @ state["input.weight"].T + state["input.bias"]
     )
     for i in range(len(concat)):
-        norm = [state[f"blocks.{i}.layers.0.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+        norm = [state[f"blocks.{i}.norm.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
         out = (hidden - norm[0]) / (norm[1] + 1e-5).sqrt() * norm[2] + norm[3]
-        for layer in (1, 3):
+        for layer in (0, 2):
             out = F.gelu(out @ state[f"blocks.{i}.layers.{layer}.weight"].T + state[f"blocks.{i}.layers.{layer}.bias"])
         hidden = torch.cat([hidden, out], 1) if concat[i] else hidden + out
     colors = torch.sigmoid(hidden @ state["output.0.weight"].T + state["output.0.bias"])
@@ -123,6 +123,18 @@ def test_large_images_are_drawn_in_pieces_with_the_same_colours(monkeypatch):
         monkeypatch.setattr("siren_fastai.autoencoder.decoders.decoder.ROWS", rows)
         with torch.no_grad():
             torch.testing.assert_close(decoder(codes), expected)
+
+
+def test_training_in_pieces_gives_the_same_images_and_gradients(monkeypatch):
+    decoder, codes, gradients = small(concat_residual=[True, False]), torch.randn(5, 7), []
+    for rows in (1 << 14, 60, 1):  # everything at once, two images, less than one
+        monkeypatch.setattr("siren_fastai.autoencoder.decoders.blocks.CPU_ROWS", rows)
+        decoder.zero_grad()
+        images = decoder(codes)
+        images.square().sum().backward()
+        gradients.append([images.detach(), *(p.grad.clone() for p in decoder.parameters())])
+    for pieces in gradients[1:]:
+        torch.testing.assert_close(pieces, gradients[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

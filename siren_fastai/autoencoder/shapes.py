@@ -30,7 +30,9 @@ def check_size(
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) != 2 or not _are_counts(shape):
         raise ValueError(f"an image's `shape` must be (height, width) of at least 1 pixel each, got {shape!r}")
     if shape[0] * shape[1] > MAX_PIXELS:
-        raise ValueError(f"an image of {shape[0]} x {shape[1]} pixels is too large: at most {MAX_PIXELS} pixels")
+        raise ValueError(
+            f"an image of {shape[0]} x {shape[1]} pixels is too large: at most {MAX_PIXELS} at once, more with `at`"
+        )
     return tuple(shape)
 
 

@@ -65,11 +65,13 @@ class HypernetworkDecoder(Decoder):
         return [(layer[..., :-1], layer[..., -1]) for layer in written]
 
     def colors(self, code: Tensor, positions: Tensor) -> Tensor:
-        x = positions.expand(len(code), *positions.shape[-2:])
-        *hidden, (weight, bias) = self.weights(code)
-        for w, b in hidden:
-            x = torch.baddbmm(b[:, None], x, w.transpose(1, 2)).sin()
-        return self.activation(torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)))
+        with torch.autocast(positions.device.type, enabled=False):  # bfloat16 is too coarse for the fastest waves
+            (weight, bias), *others = self.weights(code.to(self.heads[0].weight))
+            x = positions.to(weight).expand(len(code), *positions.shape[-2:])
+            x = torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+        for weight, bias in others:
+            x = torch.baddbmm(bias[:, None], x.sin(), weight.transpose(1, 2))
+        return self.activation(x)
 
     @torch.no_grad()
     def siren(

@@ -67,7 +67,9 @@ class ModulatedSirenDecoder(Decoder):
 
     def colors(self, code: Tensor, positions: Tensor) -> Tensor:
         scales, shifts = self.modulation(code).view(len(code), 2, len(self.layers), 1, -1).permute(1, 2, 0, 3, 4)
-        x = positions
-        for layer, scale, shift in zip(self.layers, scales, shifts, strict=True):
+        with torch.autocast(positions.device.type, enabled=False):  # bfloat16 is too coarse for the fastest waves
+            phase = self.layers[0](positions.to(self.layers[0].weight))
+        x = torch.addcmul(shifts[0], phase, scales[0]).sin()
+        for layer, scale, shift in zip(self.layers[1:], scales[1:], shifts[1:], strict=True):
             x = torch.addcmul(shift, layer(x), scale).sin()
         return self.output(x)

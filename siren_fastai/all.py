@@ -14,9 +14,12 @@ from siren_fastai.autoencoder.encoders.dalle import DalleEncoder
 from siren_fastai.autoencoder.encoders.patches import PatchEncoder
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
 from siren_fastai.autoencoder.model import Autoencoder
+from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.autoencoder.transformer import transformer_autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
+from siren_fastai.callbacks.code_spread import CodeSpread
+from siren_fastai.callbacks.count_samples import CountSamples
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
@@ -106,7 +109,9 @@ __all__ = [
     "Checkpoint",
     "ClusterFeatures",
     "Clusters",
+    "CodeSpread",
     "Compressed",
+    "CountSamples",
     "DalleEncoder",
     "EncoderConv2d",
     "Experiment",
@@ -151,6 +156,7 @@ __all__ = [
     "apply_start_",
     "bits_per_pixel",
     "center_output_",
+    "code_spread",
     "compress",
     "coreset",
     "decompress",

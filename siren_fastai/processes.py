@@ -6,7 +6,7 @@ The processes are those of `torch.distributed`'s default group, and every one of
 import torch
 from torch import Tensor, distributed, nn
 
-__all__ = ["all_values", "first_value", "gather_rows", "process_count", "sum_of_all", "unwrapped"]
+__all__ = ["all_values", "first_value", "gather_rows", "joined_rows", "process_count", "sum_of_all", "unwrapped"]
 
 
 def process_count() -> int:
@@ -52,6 +52,20 @@ def gather_rows(
     parts = [torch.empty_like(padded) for _ in counts]
     distributed.all_gather(parts, padded)
     return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+
+def joined_rows(
+    rows: Tensor,  # (n, ...), as for `gather_rows`
+) -> Tensor:  # (sum of n, ...)
+    """The rows of all processes; gradients flow into this process' own alone.
+
+    Of a function of all rows, which every process computes, each has a part of the gradient: their sum is the whole.
+    """
+    if process_count() == 1:
+        return rows
+    start = sum(all_values(len(rows))[: distributed.get_rank()])
+    others = gather_rows(rows.detach())
+    return torch.cat([others[:start], rows, others[start + len(rows) :]])
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

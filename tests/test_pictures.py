@@ -5,9 +5,18 @@ import torch
 from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 from learners import quiet
+from PIL import Image
 from torch import nn
 
-from siren_fastai.data import PictureDataLoaders, PictureDataset, PictureDL, tile_dataloaders
+from siren_fastai.data import (
+    PictureDataLoaders,
+    PictureDataset,
+    PictureDL,
+    digits_dataloaders,
+    glyphs_dataloaders,
+    mixed_dataloaders,
+    tile_dataloaders,
+)
 from siren_fastai.data.share import Share
 from siren_fastai.datasets.augment import Augment
 from siren_fastai.datasets.tiles import tile_images
@@ -99,7 +108,93 @@ def test_a_plain_learner_learns_and_an_exported_one_keeps_no_image(tmp_path):
 def test_drawing_a_batch_and_results(tmp_path):
     learn = picture_learner(tmp_path)
     assert [ax.get_title() for ax in learn.dls.show_batch().axes] == ["batch"]
-    learn.show_results()
+    learn.show_results(max_n=3)
+    batch = learn.dls.valid.one_batch()
+    figure = learn.dls.valid.show_results(batch, batch[0] + 0.5, max_n=3)
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["target", "reconstruction", "error"]
+    x, y, pairs, outs = learn.dls.valid.show_results(batch, batch[0] + 0.5, max_n=3, show=False)
+    assert torch.equal(x, batch[0][:3]) and len(pairs) == len(outs) == 3 and float(outs[0][0].max()) <= 1
+
+
+def test_training_images_are_seen_without_augmentation_on_request(tmp_path):
+    learn = picture_learner(tmp_path, crop=12)
+    plain = learn.get_preds(dl=learn.dls.test_dl(learn.dls.train_ds))[1]
+    assert torch.equal(plain, learn.dls.train_ds.images[:, :, 2:14, 2:14] / 255)
+    assert not torch.equal(learn.get_preds(ds_idx=0)[1], plain)
+
+
+def test_a_folder_of_photos_becomes_square_images(tmp_path):
+    for i, size in enumerate([(30, 40), (50, 20), (24, 24)] * 4):
+        Image.new("RGB", size, (20 * i, 10, 200)).save(tmp_path / f"{i:02}.png")
+    dls = PictureDataLoaders.from_images(tmp_path, size=16, valid=0.25, bs=5)
+    assert [len(dl.dataset) for dl in dls] == [9, 3] and dls.image_shape == (3, 16, 16)
+    assert dls.valid_ds.images[:, 0, 0, 0].tolist() == [60, 140, 220]
+    assert [len(x) for x, _ in dls.train] == [5, 4]
+    learn = Learner(dls, Bottleneck((3, 16, 16)))
+    preds = learn.get_preds(dl=dls.test_dl([tmp_path / "03.png", tmp_path / "07.png"]))
+    assert preds[1][:, 0, 0, 0].tolist() == pytest.approx([60 / 255, 140 / 255])
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        (dict(bs=0), ValueError, "`bs` must be an integer of 1 or more, got 0"),
+        (dict(crop=40), ValueError, "`crop` must fit the images of 16x16 pixels, got 40x40"),
+        (dict(crop=2.5), ValueError, "`crop` must be an integer of 1 or more pixels"),
+        (dict(size=(3,)), ValueError, "`size` must be an integer of 1 or more pixels"),
+        (dict(flip=0.4), ValueError, "`flip` must be True, False or two probabilities, got 0.4"),
+        (dict(flip=(2, 0)), ValueError, "`flip` must be a probability"),
+        (dict(shift=-1), ValueError, "`shift` must be an integer"),
+        (dict(groups=torch.arange(3)), ValueError, r"`groups` must be \(44,\), one for each image, got \(3,\)"),
+        (dict(valid=50), ValueError, "leaves 0 of 44 images"),
+        (dict(valid=some_images(4, c=1)), ValueError, "must have one shape, got .*: choose `channels`"),
+        (dict(valid=[]), ValueError, "holds no images"),
+        (dict(flp=True), TypeError, "flp"),
+    ],
+)
+def test_bad_options_are_named_before_any_training(options, error, message):
+    with pytest.raises(error, match=message):
+        PictureDataLoaders.from_images(some_images(), **options)
+
+
+def test_a_dataset_of_other_numbers_is_refused():
+    with pytest.raises(TypeError, match=r"`images` must be \(n, c, h, w\) uint8, got \(2, 3, 4, 4\) of torch.float32"):
+        PictureDataset(torch.rand(2, 3, 4, 4))
+
+
+def test_a_mixture_has_the_images_of_all_in_their_own_ways():
+    small, large = some_images(20, size=8), some_images(30, size=16, seed=1)
+    parts = [
+        PictureDataLoaders.from_images(small, valid=4, bs=5),
+        PictureDataLoaders.from_images(large, valid=5, crop=8, flip=(1.0, 0.0), bs=5),
+    ]
+    dls = PictureDataLoaders.mixed(parts, bs=13)
+    assert [len(dl.dataset) for dl in dls] == [15 + 24, 5 + 6] and dls.image_shape == (3, 8, 8)
+    valid = torch.cat([x for x, _ in dls.valid])
+    assert torch.equal(valid, torch.cat([small[3::4], large[4::5, :, 4:12, 4:12]]) / 255)
+    seen = (torch.cat([x for x, _ in dls.train]) * 255).round().byte()
+    assert len(seen) == 39
+    windows = large.flip(3).unfold(2, 8, 1).unfold(3, 8, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * 64)
+    known = {x.numpy().tobytes() for x in small.flatten(1)} | {x.numpy().tobytes() for x in windows}
+    assert all(x.numpy().tobytes() in known for x in seen)
+    assert sum(x.numpy().tobytes() in {y.numpy().tobytes() for y in small} for x in seen) == 15
+    empty = dls.train_ds.new_empty()
+    assert len(empty) == 0 and empty[:1][0].shape == (0, 3, 8, 8)
+    with pytest.raises(ValueError, match="must give batches of one shape"):
+        PictureDataLoaders.mixed([parts[0], PictureDataLoaders.from_images(large)])
+
+
+def test_the_generated_collections_have_their_sizes_and_splits(tmp_path):
+    digits = digits_dataloaders(bs=32)
+    assert [len(dl.dataset) for dl in digits] == [1437, 360] and digits.image_shape == (1, 28, 28)
+    glyphs = glyphs_dataloaders(count=28, cache=tmp_path)
+    assert [len(dl.dataset) for dl in glyphs] == [24, 4] and glyphs.image_shape == (1, 28, 28)
+    mixed = mixed_dataloaders(bs=8, tiles=84, fractals=21, gray=True, cache=tmp_path)
+    assert [len(dl.dataset) for dl in mixed] == [80 + 20, 4 + 1] and mixed.image_shape == (1, 32, 32)
+    assert len(list(tmp_path.iterdir())) == 3
+    tiles = tile_dataloaders(count=84, cache=False)
+    assert torch.equal(tiles.train_ds.images, tile_dataloaders(count=84, cache=tmp_path).train_ds.images)
+    assert tiles.train_ds.augment == Augment(0.4, 0.2, 4, (32, 32))
 
 
 def test_tiles_are_split_by_instance_and_gray_on_request():

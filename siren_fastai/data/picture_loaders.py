@@ -40,24 +40,22 @@ class PictureDataLoaders(DataLoaders):
         bs: int = 64,  # images per training batch, at most
         valid: int | float | Tensor = EVERY,  # every n-th group validates, or a share of them; or images of their own
         size: int | tuple[int, int] | None = None,  # the images' pixels per side, or (height, width), as `read_images`
-        crop: int
-        | tuple[int, int]
-        | None = None,  # of each image in a batch: random in training, the middle in validation
+        crop: int | tuple[int, int] | None = None,  # of each image: random in training, the middle in validation
         shift: int = 0,  # pixels that a training image may move, black behind it
         flip: bool | tuple[float, float] = False,  # True is (.4, .2), the probabilities of mirroring and upside down
         gray: bool = False,  # one channel, .299 R + .587 G + .114 B
         channels: int | None = None,  # 1 or 3, as for `read_images`; None is as the images are
+        fit: str = "crop",  # how an image is brought to `size`, as for `read_images`
         valid_bs: int | None = None,  # images per validation batch, at most; None is 256, or `bs` if larger
         device: torch.device | str | None = None,  # where the images live; None is fastai's default device
         path=".",  # where fastai writes models and exports
-        **kwargs,  # for `read_images`
     ) -> "PictureDataLoaders":
         """From images of one size, or a folder of any: they live on the device in 8 bits, and batches are in [0, 1].
 
         Raises: as `read_images`, `split_groups` and `Augment`.
         """
-        crop = _pair(crop)
-        read = dict(size=_pair(size), channels=1 if gray else channels, **kwargs)
+        crop = _pair("crop", crop)
+        read = dict(size=_pair("size", size), channels=1 if gray else channels, fit=fit)
         images = _as_images(source, **read)
         if isinstance(valid, (int, float)):
             groups = torch.arange(len(images)) if groups is None else torch.as_tensor(groups)
@@ -109,29 +107,40 @@ class PictureDataLoaders(DataLoaders):
     def test_dl(self, test_items, **kwargs) -> PictureDL:
         """A loader of other images, in their order and as they are, for `learn.get_preds(dl=...)`.
 
-        They are whatever `read_images` reads, brought to the size and the channels of the training images.
+        They are whatever `read_images` reads, brought to the size and the channels of the training images; or a
+        `PictureDataset`, such as `dls.train_ds`, without its augmentation.
         """
         data = self.train_ds
-        if not isinstance(test_items, PictureDataset):
-            images = _as_images(test_items, size=data.size, channels=data.n_channels)
+        if isinstance(test_items, PictureDataset):
+            test_items = test_items.with_augment(None)
+        else:
+            images = _as_images(test_items, data.size, data.n_channels)
             test_items = PictureDataset(images, None, data.crop).to_(self.device)
         return self.valid.new(test_items, **kwargs)
 
 
-def _as_images(source, size: tuple[int, int] | None, channels: int | None, **options) -> Tensor:
+def _as_images(source, size: tuple[int, int] | None, channels: int | None, fit: str = "crop") -> Tensor:
     """Images (n, c, h, w) uint8; a tensor that already is so isn't read again."""
     ready = isinstance(source, Tensor) and source.dtype == torch.uint8 and source.dim() == 4
     if not ready or source.shape[1] not in (1, 3) or size not in (None, tuple(source.shape[2:])):
-        return read_images(source, size, channels, **options)
+        return read_images(source, size, channels, fit)
     images = to_gray(source) if channels == 1 else source
     return images.repeat(1, 3, 1, 1) if channels == 3 and images.shape[1] == 1 else images
 
 
-def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    return (size, size) if isinstance(size, int) else None if size is None else tuple(size)
+def _pair(name: str, size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """(height, width). Raises: ValueError that names the option."""
+    if size is None:
+        return None
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+        raise ValueError(f"`{name}` must be an integer of 1 or more pixels or (height, width), got {size!r}")
+    return pair
 
 
 def _augment(flip, shift: int, crop) -> Augment | None:
     """What training draws; None if there is nothing to draw."""
-    chances = (0.4, 0.2) if flip is True else (0.0, 0.0) if flip is False else flip
+    chances = {True: (0.4, 0.2), False: (0.0, 0.0)}[flip] if isinstance(flip, bool) else flip
+    if not isinstance(chances, Sequence) or len(chances) != 2:
+        raise ValueError(f"`flip` must be True, False or two probabilities, got {flip!r}")
     return Augment(*chances, shift, crop) if any(chances) or shift or crop is not None else None

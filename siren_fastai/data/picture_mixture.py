@@ -14,7 +14,7 @@ __all__ = ["PictureMixture"]
 class PictureMixture(PictureDataset):
     """The images of several datasets, one after the other. Each keeps its size in storage and its augmentation.
 
-    Raises: ValueError unless their batches have one shape, and all or none of them are augmented.
+    Raises: ValueError unless their batches have one shape.
     """
 
     def __init__(self, parts: Sequence[PictureDataset]):
@@ -23,10 +23,8 @@ class PictureMixture(PictureDataset):
             raise ValueError(
                 f"collections that are mixed must give batches of one shape, got {shapes}: use `crop`, `gray`"
             )
-        if len({part.augment is None for part in parts}) > 1:
-            parts = [part if part.augment else part.with_augment(Augment(0.0, 0.0, 0)) for part in parts]
-        self.parts, self.augment, self.loss_func = list(parts), parts[0].augment, parts[0].loss_func
-        self.crop = parts[0].crop
+        self.parts, self.crop, self.loss_func = list(parts), parts[0].crop, parts[0].loss_func
+        self.augment = next((part.augment for part in parts if part.augment), None)  # whose draws serve all
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -47,15 +45,19 @@ class PictureMixture(PictureDataset):
         """(height, width) of a batch's images, as those that are stored have several."""
         return self.crop
 
-    def pixels(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
+    def take(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
         index = torch.arange(len(self), device=self.device)[index] if isinstance(index, slice) else index
         images = torch.empty(len(index), *self.shape, dtype=torch.uint8, device=self.device)
         start = 0
         for part in self.parts:
             (places,) = ((index >= start) & (index < start + len(part))).nonzero(as_tuple=True)
-            images[places] = part.pixels(index[places] - start, None if draws is None else draws[places])
+            drawn = None if draws is None or part.augment is None else draws[places]
+            images[places] = part.take(index[places] - start, drawn)
             start += len(part)
         return images
+
+    def with_augment(self, augment: Augment | None) -> "PictureMixture":
+        return type(self)([part.with_augment(augment) for part in self.parts])
 
     def new_empty(self) -> "PictureMixture":
         return type(self)([part.new_empty() for part in self.parts])

@@ -1,5 +1,7 @@
 """Images on one device: batches in [0, 1], each image augmented by itself, whose target is the image."""
 
+from dataclasses import replace
+
 import torch
 from fastai.torch_core import TensorImage
 from fastcore.foundation import L
@@ -33,8 +35,9 @@ class PictureDataset:
     ):
         if images.dtype != torch.uint8 or images.dim() != 4:
             raise TypeError(f"`images` must be (n, c, h, w) uint8, got {tuple(images.shape)} of {images.dtype}")
-        self.images, self.augment, self.loss_func = images, augment, nn.L1Loss()
+        self.images, self.loss_func = images, nn.L1Loss()
         self.crop = window_size(self.size, crop if augment is None else augment.crop or crop)
+        self.augment = None if augment is None else replace(augment, crop=self.crop)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,10 +74,10 @@ class PictureDataset:
 
     def batch(self, index: slice | Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The images at `index`, each as it was drawn, or their middles without `draws`; twice the same tensor."""
-        images = self.pixels(index, draws).float().div_(255)
+        images = self.take(index, draws).float().div_(255)
         return images, images
 
-    def pixels(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
+    def take(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
         """As `batch`, in 8 bits."""
         if draws is None:
             return crop_center(self.images[index], self.crop)

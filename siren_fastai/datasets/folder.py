@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from siren_fastai.coords import region_size
 from siren_fastai.image_pairs import as_array
 from siren_fastai.images import load_image, resize_image, to_uint8
 
@@ -30,7 +31,7 @@ def read_images(
     Raises: ValueError that names the image, if it can't be read, or is of another size or has other channels than the
     first and there is no `size` or `channels`; FileNotFoundError for a folder that is missing or has no images.
     """
-    size = (size, size) if isinstance(size, int) else None if size is None else tuple(size)
+    size = None if size is None else region_size((1, 1), size=size)
     if channels not in MODES:
         raise ValueError(f"`channels` must be 1 for gray, 3 for RGB or None, got {channels!r}")
     if fit not in ("crop", "stretch"):
@@ -97,29 +98,31 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
 def _read(name: str, item, size: tuple[int, int] | None, channels: int | None, fit: str) -> np.ndarray:
     """One image (h, w, c) uint8."""
     try:
-        if size is None and channels is None and isinstance(item, np.ndarray) and item.dtype == np.uint8:
-            return item if item.ndim == 3 else item[..., None]
         image = load_image(item, mode=MODES[channels])
         return to_uint8(image if size is None else _resized(image, size, fit))
-    except Exception as error:
-        raise ValueError(f"{name} can't be read as an image: {error}") from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds for damaged files
+        raise ValueError(f"{name} can't be read as an image: {_reason(item, error)}") from error
+
+
+def _reason(item, error: Exception) -> str:
+    if isinstance(item, (str, os.PathLike)) and Path(item).is_file() and not Path(item).stat().st_size:
+        return "the file is empty"
+    return "no format that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _resized(image: Tensor, size: tuple[int, int], fit: str) -> Tensor:
     (h, w), (height, width) = image.shape[:2], size
     if fit == "stretch":
         return resize_image(image, size)
-    fill = (
-        (height, max(width, round(w * height / h)))
-        if w * height > h * width
-        else (max(height, round(h * width / w)), width)
-    )
-    image = resize_image(image, fill)
-    top, left = (fill[0] - height) // 2, (fill[1] - width) // 2
+    scale = max(height / h, width / w)
+    image = resize_image(image, (max(height, round(h * scale)), max(width, round(w * scale))))
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
 def _check_same(name: str, image: np.ndarray, first_name: str, first: np.ndarray) -> None:
+    if image.shape[2] not in (1, 3):
+        raise ValueError(f"{name} has {image.shape[2]} channels: choose `channels=1` or 3")
     if image.shape[2] != first.shape[2]:
         raise ValueError(
             f"{first_name} has {first.shape[2]} channels and {name} has {image.shape[2]}: choose `channels=1` or 3"

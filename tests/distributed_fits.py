@@ -15,6 +15,7 @@ from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.learner import Learner
 from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from learners import pixel_learner, plain_learner, quiet
+from torch import nn
 
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
@@ -23,6 +24,7 @@ from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
+from siren_fastai.data import tile_dataloaders
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.quality import psnr, ssim
 
@@ -224,6 +226,33 @@ def fastais_own(path):
     return {"psnr": row["psnr"], "truth": truth, "kept": kept, "samples_seen": row["samples_seen"]}
 
 
+def pictures(path):
+    """Augmented images in an ordinary Learner; what each process saw in the first batch, and where the fit ended."""
+    set_seed(0, reproducible=True)
+    several = max(num_distrib(), 1)
+    dls = tile_dataloaders(bs=12 // several, count=63, valid=3, gray=True, cache=False, path=path)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1024, 8), nn.Linear(8, 1024), nn.Unflatten(1, (1, 32, 32)))
+    learn = quiet(Learner(dls, model, lr=0.01, cbs=[MetricHistory(), KeepFirstBatch()]))
+    if several > 1:
+        from siren_fastai.distributed import SharedTrainer
+
+        learn.add_cb(SharedTrainer())
+    learn.fit(3)
+    weights = torch.cat([p.detach().flatten() for p in learn.model.parameters()])
+    losses = [row["valid_loss"] for row in learn.metric_history.rows]
+    return {"losses": losses, "weights": weights[::500].tolist(), "first": learn.keep_first_batch.seen}
+
+
+class KeepFirstBatch(Callback):
+    """Keeps the sum of each image of the first training batch."""
+
+    seen = None
+
+    def before_batch(self):
+        if self.training and self.seen is None:
+            self.seen = (255 * self.x).round().sum((1, 2, 3)).tolist()
+
+
 BOTH = (plain, off_grid, fixed_order, two_fits, quantized, stopped, stopped_early)  # compared with one process
 SEVERAL = (
     frozen,
@@ -232,6 +261,7 @@ SEVERAL = (
     predictions,
     interrupted,
     saved_best,
+    pictures,
     added_by_hand,
     other_data,
     too_few_samples,

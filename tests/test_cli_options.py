@@ -280,6 +280,7 @@ def test_unknown_environment_variables_are_warned_of(capsys, monkeypatch):
     monkeypatch.setenv("SIREN_FASTAI_NUM_EPOCH", "3")
     monkeypatch.setenv("SIREN_FASTAI_QQQQQQ", "3")
     monkeypatch.setenv("SIREN_FASTAI_BPP", "3")  # of another command
+    monkeypatch.setenv("SIREN_FASTAI_CACHE", "images")  # of the generated images, no option
     assert main(["fit", *NAME, "--print_config"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "siren-fastai: warning: the environment variable SIREN_FASTAI_NUM_EPOCH has no effect; did you mean "

@@ -24,7 +24,7 @@ def test_windows_are_those_of_a_loop_over_padded_images(crop, shift):
     size = crop or (9, 11)
     index = torch.tensor([5, 0, 3, 3, 1, 2, 4, 0])
     windows = augment.windows(augment.draw(8, seeded()), (9, 11))
-    out = take_windows(data, index, windows, size)
+    out = take_windows(data, index, windows, size, shift)
     for image, i, (top, left, mirrored, upside_down) in zip(out, index, windows.tolist(), strict=True):
         padded = F.pad(data[i], [shift] * 4)
         expected = padded[:, top + shift :, left + shift :][:, : size[0], : size[1]]

@@ -106,6 +106,15 @@ def test_a_learner_of_fastais_with_our_loaders_needs_our_trainer(ranks):
         assert rank["added_by_hand"]["psnr"] == ranks[0]["added_by_hand"]["psnr"]
 
 
+def test_augmented_images_are_those_of_one_process_each_with_its_own_part(ranks, tmp_path):
+    first, second = (rank["pictures"] for rank in ranks)
+    alone = distributed_fits.pictures(tmp_path)
+    assert first["first"] + second["first"] == alone["first"]
+    assert [len(rank["first"]) for rank in (first, second)] == [5, 6]  # of 44 images in four batches
+    assert first["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+    assert first["weights"] == second["weights"] == pytest.approx(alone["weights"], abs=1e-3)
+
+
 ERRORS = [
     ("other_data", "set_seed"),
     ("too_few_samples", "too few for 2 processes"),

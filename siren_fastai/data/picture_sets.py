@@ -31,7 +31,7 @@ def tile_dataloaders(
 @delegates(PictureDataLoaders.from_images, but=GENERATED)
 def kali_dataloaders(
     bs: int = 64,  # images per training batch, at most
-    count: int = 2000,  # fractals; the note had 43690, of which drawing takes a quarter of an hour
+    count: int = 2000,  # fractals; the note had 43690, which take some ten minutes to draw once
     seed: int = 0,  # another seed, another collection
     crop: int | tuple[int, int] | None = 32,  # of the 128x128 pixels: random in training, the middle in validation
     flip: bool | tuple[float, float] = True,  # (.4, .2), the probabilities of mirroring and upside down

@@ -80,9 +80,10 @@ class PictureDataset:
     def take(self, index: slice | Tensor, draws: Tensor | None = None) -> Tensor:
         """As `batch`, in 8 bits."""
         if draws is None:
-            return crop_center(self.images[index], self.crop)
+            images = self.images[index] if isinstance(index, slice) else self.images.index_select(0, index)
+            return crop_center(images, self.crop)
         index = torch.arange(len(self), device=self.device)[index] if isinstance(index, slice) else index
-        return take_windows(self.images, index, self.augment.windows(draws, self.size), self.crop)
+        return take_windows(self.images, index, self.augment.windows(draws, self.size), self.crop, self.augment.shift)
 
     def with_augment(self, augment: Augment | None) -> "PictureDataset":
         """The same images with another augmentation."""

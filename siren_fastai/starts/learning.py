@@ -29,8 +29,8 @@ def learn_start(
     model: nn.Module,  # of `siren_model` or `field_model`, where the learning begins; it stays as it is
     inner_steps: int = 3,  # gradient steps that a new image will take, 1 or more
     meta_steps: int = 1000,  # steps of the learning
-    bs: int = 16,  # images of a meta-step
-    lr: float = 1e-2,  # greatest learning rate of the meta-steps: Adam on weights and rates, with cosine decay
+    bs: int = 8,  # images of a meta-step
+    lr: float = 3e-3,  # greatest learning rate of the meta-steps: Adam on weights and rates, with cosine decay
     rate: float = 3e-2,  # all rates of the inner steps at first
     family: str = "",  # what the images are, for messages
     seed: int = 0,  # of the order of images

@@ -19,6 +19,7 @@ SIZES = {
     "06_callbacks_elsewhere": ("hidden, epochs = [32, 16], 10", "hidden, epochs = [8, 4], 2"),
     "07_analysis": ("size, epochs, seeds = 128, (3, 5, 20), 3", "size, epochs, seeds = 24, (1, 2), 1"),
     "08_compress": ("size, steps, rates = 192, 500, (0.35, 0.7, 1.4)", "size, steps, rates = 32, 10, (4.0, 5.0, 6.0)"),
+    "11_learned_starts": ("meta_steps, n_faces, steps = 150, 4, 30", "meta_steps, n_faces, steps = 3, 1, 4"),
     "09_studies": ("size, steps, seeds = 32, 150, 3", "size, steps, seeds = 16, 3, 2"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")

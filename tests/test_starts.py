@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -11,10 +12,13 @@ from torch import nn
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.coords import grid_coords
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.fits.fit import fit_image
+from siren_fastai.fits.settings import FitSettings
+from siren_fastai.images import save_image
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.field import siren_field
-from siren_fastai.models.siren import siren_model
+from siren_fastai.models.siren import sine_layers, siren_model
 from siren_fastai.optimizers import learned_sgd
 from siren_fastai.starts.files import load_start, save_start
 from siren_fastai.starts.learning import learn_start
@@ -238,6 +242,19 @@ def test_two_epochs_in_a_learner_are_the_two_steps_of_the_start(start, tmp_path)
     expected = take_steps(learn.model, start.weights, start.rates, coords, values, 2)
     for name, weight in learn.model.named_parameters():
         torch.testing.assert_close(weight, expected[name][0])
+
+
+def test_a_fit_takes_the_file_as_its_scheme(start, tmp_path):
+    path = save_start(start, tmp_path / "blobs.safetensors")
+    save_image(blobs(1, 5)[0].permute(1, 2, 0), tmp_path / "blob.png")
+    sizes = dict(hidden_features=8, hidden_layers=1, epochs=0, device="cpu")
+    settings = FitSettings(tmp_path / "blob.png", tmp_path / "run", scheme=str(path), **sizes)
+    model = fit_image(settings, say=lambda line: None).checkpoint.model
+    for name, weight in model.net.named_parameters():
+        torch.testing.assert_close(weight, start.weights[name], rtol=0, atol=0)
+    assert [layer.omega_0 for layer in sine_layers(model)] == [10.0, 10.0]
+    with pytest.raises(ValueError, match="`model` has other layers"):
+        fit_image(replace(settings, hidden_features=9, folder=tmp_path / "other"), say=lambda line: None)
 
 
 def test_the_rates_reject_another_network_and_schedules_of_momentum(start):

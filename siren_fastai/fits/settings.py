@@ -66,7 +66,7 @@ class FitSettings:
     hidden_features: int | None = None  # width of the hidden layers
     hidden_layers: int | None = None  # layers from width to width
     omega_0: float | None = None  # frequency factor of sines and wavelets; None is the published one
-    scheme: int | str | None = None  # initialisation of the sine layers, see `SCHEMES`
+    scheme: int | str | None = None  # initialisation of the sine layers, see `SCHEMES`; or the file of a start
     start: str | os.PathLike | Checkpoint | None = None  # a network to start from, in place of a new one
     optimizer: str | None = None  # one of `OPTIMIZERS`
     lr: float | None = None  # learning rate, the highest of the schedule

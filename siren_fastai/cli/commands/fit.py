@@ -81,7 +81,7 @@ FURTHER = (
     Option("hidden_features", "width of the hidden layers (default: 256)", integer(1), metavar="N"),
     Option("hidden_layers", "hidden-to-hidden layers (default: the library's; official: 3)", integer(0), metavar="N"),
     Option("omega_0", "frequency factor of sines and wavelets (default: the published one, 30; wire 20)", positive),
-    Option("scheme", "initialisation of sine layers: a number from 1 to 38 or a name, such as siren or fast"),
+    Option("scheme", "initialisation of sine layers: a number from 1 to 38, a name such as fast, or a start's file"),
     Option(
         "optimizer",
         "the optimiser (default: the library's; official: adam)",

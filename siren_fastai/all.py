@@ -49,6 +49,7 @@ from siren_fastai.data import (
 from siren_fastai.datasets.digits import digits28, glyphs28
 from siren_fastai.datasets.kali import kali
 from siren_fastai.datasets.kali_images import kali_images
+from siren_fastai.datasets.patches import image_patches
 from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
@@ -174,6 +175,7 @@ __all__ = [
     "glyphs28",
     "glyphs_dataloaders",
     "grid_coords",
+    "image_patches",
     "kali",
     "kali_dataloaders",
     "kali_images",

@@ -68,11 +68,11 @@ def cut_off(path):
 
 
 @pytest.mark.parametrize("damage", [changed_value, other_parameters, other_types, cut_off])
-def test_a_damaged_file_of_ours_is_made_anew_with_a_warning(tmp_path, damage):
+def test_a_damaged_file_of_ours_is_written_again_with_a_warning(tmp_path, damage):
     make, calls = counted()
     cached_images(make, 1, tmp_path, count=3, seed=7)
     damage(only_file(tmp_path))
-    with pytest.warns(UserWarning, match="is damaged .*made anew"):
+    with pytest.warns(UserWarning, match="is damaged .*generated again"):
         images, _ = cached_images(make, 1, tmp_path, count=3, seed=7)
     assert (images == 7).all() and len(calls) == 2
     cached_images(make, 1, tmp_path, count=3, seed=7)

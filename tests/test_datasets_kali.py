@@ -78,6 +78,7 @@ def test_mixing_weighs_the_channels_and_antialiasing_averages_moved_grids():
     torch.testing.assert_close(fine, sum(moved) / 4)
 
 
+@pytest.mark.numerics
 def test_the_first_images_are_these_bytes_on_every_machine():
     images, groups = kali_images(8, size=32)
     assert groups.tolist() == list(range(8))

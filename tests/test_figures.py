@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from siren_fastai.figures import fit_figure, show_pictures
+from siren_fastai.figures import fit_figure, mosaic, show_pictures
 
 
 def test_images_are_drawn_side_by_side_under_their_names():
@@ -24,6 +24,19 @@ def test_volumes_show_their_middle_slice_and_curves_their_values():
     volume = torch.stack([torch.full((3, 3, 1), i / 4) for i in range(5)])
     assert show_pictures({"volume": volume}).axes[0].images[0].get_array().mean() == 0.5
     assert len(show_pictures({"sound": torch.rand(10, 2)}).axes[0].lines) == 2
+
+
+def test_a_mosaic_has_every_image_in_its_place_and_nan_between_them():
+    images = torch.rand(5, 3, 4, 6)
+    sheet = mosaic(images)
+    assert sheet.shape == (2 * 4 + 1, 3 * 6 + 2, 3)  # two rows of three
+    for i in range(5):
+        top, left = i // 3 * 5, i % 3 * 7
+        assert torch.equal(sheet[top : top + 4, left : left + 6].permute(2, 0, 1), images[i])
+    assert sheet.isnan().sum() == sheet.numel() - images.numel()
+    assert torch.equal(mosaic(images, columns=5, gap=0), torch.cat(list(images), 2).permute(1, 2, 0))
+    with pytest.raises(ValueError, match="`images` must be"):
+        mosaic(images[:0])
 
 
 def test_a_fit_is_drawn_on_one_page():

@@ -65,7 +65,7 @@ def test_validation_is_fixed_and_the_middle_of_each_image():
     assert dls.image_shape == (3, 16, 16)
 
 
-def test_training_draws_anew_in_each_epoch_and_the_same_again_with_the_same_seed():
+def test_every_epoch_is_augmented_differently_and_the_same_seed_repeats_it():
     def epochs(n=2):
         set_seed(3, reproducible=True)
         dls = PictureDataLoaders.from_images(some_images(), flip=True, shift=3, bs=10)

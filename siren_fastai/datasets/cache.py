@@ -42,9 +42,9 @@ def cached_images(
     """`make(**parameters)` from its cache file; the first time it is made, and written.
 
     The file is a safetensors file in a folder of its own, with parameters, version and a SHA-256 of the content. One of
-    ours with another content is made anew, with a warning. Of several processes one makes the images, the others
-    wait for it. Where the cache can't be written, a warning says so, and the images are made.
-    Raises: ValueError for a file in its place that isn't ours, which is left alone.
+    ours that is damaged is written again, with a warning. Of several processes one makes the images, the others
+    wait for it. Where the cache can't be written, there is a warning, and the images are generated each time.
+    Raises: ValueError for a file of that name which isn't ours; it stays as it is.
     """
     about = json.dumps({"name": make.__name__, "version": version, "parameters": parameters}, sort_keys=True)
     key = hashlib.sha256(about.encode()).hexdigest()[:16]
@@ -53,7 +53,7 @@ def cached_images(
         home.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(home, wait=True)
     except OSError as error:
-        warnings.warn(f"the cache {home} can't be written ({error}): the images are made anew each time", stacklevel=2)
+        warnings.warn(f"the cache {home} can't be written ({error}): the images are generated each time", stacklevel=2)
         return make(**parameters)
     with lock:
         found = _read(home / FILE, about) if (home / FILE).exists() else None
@@ -85,7 +85,7 @@ def _read(path: Path, about: str) -> tuple[Tensor, Tensor] | None:
         reason = str(error)
     if not _is_ours(path):
         raise ValueError(f"{path} isn't a cache file of siren_fastai: move it away, or set {CACHE_VARIABLE}")
-    warnings.warn(f"the cache file {path} is damaged ({reason}): the images are made anew", stacklevel=4)
+    warnings.warn(f"the cache file {path} is damaged ({reason}): the images are generated again", stacklevel=4)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Digits of 28x28 pixels: scanned ones from scikit-learn, and ones drawn from the fonts that matplotlib brings."""
+"""Digits of 28x28 pixels: scanned ones from scikit-learn, and ones drawn with the fonts that matplotlib includes."""
 
 from functools import cache
 from pathlib import Path

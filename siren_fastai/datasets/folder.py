@@ -1,7 +1,7 @@
 """Images of the user's own, from a folder, a list of files, or an array: all of one size, in 8 bits."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from siren_fastai.coords import region_size
 from siren_fastai.image_pairs import as_array
 from siren_fastai.images import load_image, resize_image, to_uint8
 
-__all__ = ["image_files", "read_images", "to_gray"]
+__all__ = ["image_files", "iterate_images", "read_images", "to_gray"]
 
 MODES = {None: None, 1: "gray", 3: "rgb"}
 
@@ -31,20 +31,36 @@ def read_images(
     Raises: ValueError that names the image, if it can't be read, or is of another size or has other channels than the
     first and there is no `size` or `channels`; FileNotFoundError for a folder that is missing or has no images.
     """
+    images, first = [], None
+    for name, image in iterate_images(source, size, channels, fit):
+        first = first or (name, image)
+        if image.shape != first[1].shape:
+            sizes = [f"{x.shape[0]}x{x.shape[1]}" for x in (first[1], image)]
+            raise ValueError(f"{first[0]} has {sizes[0]} pixels and {name} {sizes[1]}: choose a `size`")
+        images.append(image)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def iterate_images(
+    source,  # as for `read_images`, and so the other arguments
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: str = "crop",
+) -> Iterator[tuple[str, np.ndarray]]:  # names, and images (h, w, c) uint8
+    """The images one after the other; without a `size`, of their own sizes. Raises: as `read_images`."""
     size = None if size is None else region_size((1, 1), size=size)
     if channels not in MODES:
         raise ValueError(f"`channels` must be 1 for gray, 3 for RGB or None, got {channels!r}")
     if fit not in ("crop", "stretch"):
         raise ValueError(f"`fit` must be 'crop' or 'stretch', got {fit!r}")
-    images, first = [], None
+    first = None
     for name, item in _items(source):
         image = _read(name, item, size, channels, fit)
-        first = first or (name, image)
-        _check_same(name, image, *first)
-        images.append(image)
-    if not images:
+        first = first or (name, image.shape[2])
+        _check_channels(name, image.shape[2], *first)
+        yield name, image
+    if first is None:
         raise ValueError("`source` holds no images")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def image_files(folder: str | os.PathLike) -> list[Path]:
@@ -120,15 +136,8 @@ def _resized(image: Tensor, size: tuple[int, int], fit: str) -> Tensor:
     return image[top : top + height, left : left + width]
 
 
-def _check_same(name: str, image: np.ndarray, first_name: str, first: np.ndarray) -> None:
-    if image.shape[2] not in (1, 3):
-        raise ValueError(f"{name} has {image.shape[2]} channels: choose `channels=1` or 3")
-    if image.shape[2] != first.shape[2]:
-        raise ValueError(
-            f"{first_name} has {first.shape[2]} channels and {name} has {image.shape[2]}: choose `channels=1` or 3"
-        )
-    if image.shape != first.shape:
-        raise ValueError(
-            f"{first_name} has {first.shape[0]}x{first.shape[1]} pixels and {name} {image.shape[0]}x{image.shape[1]}: "
-            "choose a `size`"
-        )
+def _check_channels(name: str, channels: int, first_name: str, first: int) -> None:
+    if channels not in (1, 3):
+        raise ValueError(f"{name} has {channels} channels: choose `channels=1` or 3")
+    if channels != first:
+        raise ValueError(f"{first_name} has {first} channels and {name} has {channels}: choose `channels=1` or 3")

@@ -1,4 +1,4 @@
-"""Tiles as of old role-playing games, drawn by rules: the stand-in for a collection that can't be downloaded."""
+"""Tiles in the style of old role-playing games, drawn by rules, as a stand-in for a collection to download."""
 
 import numpy as np
 import torch

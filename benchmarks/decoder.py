@@ -6,7 +6,8 @@ python benchmarks/decoder.py [--batch 64] [--size 32] [--rounds 5]
 each code is repeated for all pixels and concatenated with the position features, as in note 002. Seconds are medians of
 alternating rounds in one run (the processor's with one thread and no GPU); "times faster" compares with image by image.
 "160 positions" trains on as many pixels of each image, drawn at random, which only decoders of positions can do.
-bfloat16 is PyTorch's autocast. Memory is the peak beyond what the process held before, each line in its own process.
+bfloat16 is PyTorch's autocast. Memory is the peak beyond what the process held before, each line in its own process
+(Linux only).
 """
 
 import argparse
@@ -14,10 +15,10 @@ import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 from clock import now, timed_by
-from memory import RSS_UNIT
 from report import report
 
 from siren_fastai.autoencoder.decoders.decoder import Decoder
@@ -93,17 +94,21 @@ def peak_memory(options, decoder: str, how: str, train: bool) -> float:
     job = [decoder, how, str(int(train)), str(options.batch), str(options.size)]
     done = subprocess.run([sys.executable, __file__, "--job", *job], capture_output=True, text=True, check=True)
     start, peak = json.loads(done.stdout.splitlines()[-1])
-    return (peak - start) * RSS_UNIT / 2**20
+    return peak - start
+
+
+def peak_of_this_process() -> float:
+    """MiB, from Linux: `getrusage` would count what the parent held when it started this process."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def memory_job(decoder: str, how: str, train: str, batch: str, size: str) -> None:
-    import resource
-
     model = DECODERS[decoder](int(size)).to(DEVICE)
     run(model, torch.randn(2, CODE, device=DEVICE), PASSES[how], train == "1")
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = peak_of_this_process()
     run(model, torch.randn(int(batch), CODE, device=DEVICE), PASSES[how], train == "1")
-    print(json.dumps([start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+    print(json.dumps([start, peak_of_this_process()]))
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -42,13 +42,13 @@ print(json.dumps([start, peak]))
 
 def measure(job: str, size: int) -> dict:
     done = subprocess.run([sys.executable, "-c", FIT, job, str(size)], capture_output=True, text=True, check=True)
-    start, peak = (x * RSS_UNIT / 2**20 for x in json.loads(done.stdout.splitlines()[-1]))
+    start, peak = (x * _UNIT / 2**20 for x in json.loads(done.stdout.splitlines()[-1]))
     signal = size * size * 3 * 4 / 2**20
     row = {"job": job, "size": f"{size}²", "float32 signal MiB": signal, "peak MiB": peak}
     return row | {"beyond start MiB": peak - start, "per signal": (peak - start) / signal}
 
 
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
 
 
 def main():

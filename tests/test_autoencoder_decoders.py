@@ -178,14 +178,16 @@ def test_the_image_of_a_code_is_that_of_the_siren_it_writes():
         decoder.siren(torch.zeros(2, 7))
 
 
-def test_all_codes_start_at_nearly_one_siren_of_the_usual_scale():
+def test_codes_start_around_one_siren_of_the_usual_scale():
     decoder = HypernetworkDecoder(50, num_hidden=64)
     with torch.no_grad():
-        layers = decoder.weights(torch.randn(20, 50))
-    for layer, (weight, bias) in enumerate(layers):
-        assert weight.std(0).mean() < 0.05 and bias.std(0).mean() < 0.05
-        bound = math.sqrt(6 / 64) * (1 / 30 if layer == 3 else 1)
-        assert layer == 0 or weight.mean(0).std() == pytest.approx(bound / math.sqrt(3), rel=0.15)
+        around, middle = decoder.weights(0.1 * torch.randn(20, 50)), decoder.weights(torch.zeros(1, 50))
+    for layer, ((weights, _), (weight, bias)) in enumerate(zip(around, middle, strict=True)):
+        gain = 1 / 30 if layer == 3 else 1
+        assert bias.abs().max() <= gain * math.pi
+        assert (weights - weight).std() < 0.06  # 0.3 sqrt(2 / 50) of codes with a length of 0.1 sqrt(50)
+        if layer:
+            assert weight.std().item() == pytest.approx(gain * math.sqrt(2 / 64), rel=0.15)
 
 
 # --- local codes

@@ -1,7 +1,7 @@
 """A small SIREN for every image, whose weights are written by the code.
 
 Source: Sitzmann et al. 2020, arXiv:2006.09661, sec. 4.4, and the hypernetworks of its official code: the heads' weights
-start at a hundredth of Kaiming's, their biases at what the written network needs.
+start at a small part of Kaiming's, their biases at what the written network needs.
 """
 
 import math
@@ -20,13 +20,13 @@ from siren_fastai.models.siren import siren_model
 __all__ = ["HypernetworkDecoder"]
 
 OUTPUT_GAIN = 1 / 30  # of the last layer's first weights, as in the official code, where omega_0 is 30
-HEAD_GAIN = 0.01  # of a head's first weights, times Kaiming's sqrt(2 / code_size)
+HEAD_GAIN = 0.3  # of Kaiming's sqrt(2 / code_size): after 12 800 tiles an L1 of .097, with the official 0.01 .121
 
 
 class HypernetworkDecoder(Decoder):
     """One linear head per layer turns the code into the weights of a SIREN, which turns positions into colours.
 
-    All codes start at nearly the same SIREN, with frequencies up to the Nyquist frequency of `default_shape`. With a
+    The codes start around one SIREN, with frequencies up to the Nyquist frequency of `default_shape`. With a
     code of 102 and the other defaults it has 237 621 parameters, and each written SIREN 2307.
     Shapes: (n, code) -> (n, channels, height, width).
     """

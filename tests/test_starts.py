@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import safetensors.torch
 import torch
+from fastai.learner import load_learner
 from torch import nn
 
 from siren_fastai.callbacks.apply_init import ApplyInit
@@ -242,6 +243,24 @@ def test_two_epochs_in_a_learner_are_the_two_steps_of_the_start(start, tmp_path)
     expected = take_steps(learn.model, start.weights, start.rates, coords, values, 2)
     for name, weight in learn.model.named_parameters():
         torch.testing.assert_close(weight, expected[name][0])
+
+
+def test_later_epochs_go_on_with_the_last_rates_also_after_saving(start, tmp_path):
+    image = blobs(1, 5)[0].permute(1, 2, 0).numpy()
+    whole = fit(start, start, 4, image, opt_func=learned_sgd(start), path=tmp_path)
+    parts = fit(start, start, 3, image, opt_func=learned_sgd(start), path=tmp_path)
+    parts.save("part")
+    again = fit(start, start, 1, image, opt_func=learned_sgd(start), path=tmp_path)
+    again.load("part")
+    with again.no_bar(), again.no_logging():
+        again.fit(1, 1.0)
+    torch.testing.assert_close(again.model.state_dict(), whole.model.state_dict())
+
+
+def test_a_learner_with_a_start_is_exported(start, tmp_path):
+    learn = fit(start, start, 1, blobs(1, 5)[0].permute(1, 2, 0).numpy(), opt_func=learned_sgd(start), path=tmp_path)
+    learn.export("learn.pkl")
+    torch.testing.assert_close(load_learner(tmp_path / "learn.pkl").render(), learn.render())
 
 
 def test_a_fit_takes_the_file_as_its_scheme(start, tmp_path):

@@ -27,15 +27,16 @@ class RatedSGD(torch.optim.Optimizer):
         found = sum(len(group["params"]) for group in self.param_groups)
         if found != len(rates):
             raise ValueError(f"the start has rates for {len(rates)} parameters, and the network has {found} to train")
-        self.rates, self.steps = [rate.tolist() for rate in rates], 0  # not in `state`, which fastai clears
+        self.rates = [rate.tolist() for rate in rates]  # not in `state`, which is cleared when weights are drawn again
 
     @torch.no_grad()
     def step(self, closure=None):
         rates = iter(self.rates)
         for group in self.param_groups:
             for parameter in group["params"]:
-                own = next(rates)
+                own, state = next(rates), self.state[parameter]
+                taken = state.get("step", 0)
                 if parameter.grad is not None:
-                    rate = group["lr"] * own[min(self.steps, len(own) - 1)]
+                    rate = group["lr"] * own[min(taken, len(own) - 1)]
                     parameter.sub_(parameter.grad.add(parameter, alpha=group["weight_decay"]), alpha=rate)
-        self.steps += 1
+                    state["step"] = taken + 1

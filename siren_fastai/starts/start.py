@@ -15,7 +15,7 @@ __all__ = ["START_SUFFIX", "Start", "apply_start_", "is_start_path", "weights_of
 START_SUFFIX = ".safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Start:
     """Weights from which images of one family take few steps, and the rates of those steps.
 
@@ -41,7 +41,7 @@ class Start:
         with torch.random.fork_rng(devices=[]):
             return apply_start_(build_model(self.model), self)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         height, width = self.size
         shapes = ", ".join("x".join(map(str, weight.shape)) for weight in self.weights.values() if weight.dim() > 1)
         return f"a start for {self.family or 'images'} of {height}x{width}, for a network with weights of {shapes}"

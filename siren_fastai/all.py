@@ -4,6 +4,7 @@ from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 
 from siren_fastai.analysis.history import read_history
+from siren_fastai.autoencoder.decoders.fields import FieldsDecoder
 from siren_fastai.autoencoder.decoders.hypernetwork import HypernetworkDecoder
 from siren_fastai.autoencoder.decoders.local import LocalCodesDecoder
 from siren_fastai.autoencoder.decoders.manifold import ImageManifoldDecoder
@@ -11,10 +12,13 @@ from siren_fastai.autoencoder.decoders.modulated import ModulatedSirenDecoder
 from siren_fastai.autoencoder.decoders.patches import PatchDecoder
 from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
 from siren_fastai.autoencoder.encoders.dalle import DalleEncoder
+from siren_fastai.autoencoder.encoders.fields import FieldsEncoder
 from siren_fastai.autoencoder.encoders.patches import PatchEncoder
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
+from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.spread import code_spread
+from siren_fastai.autoencoder.pca import fit_pca
 from siren_fastai.autoencoder.transformer import transformer_autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
@@ -116,6 +120,8 @@ __all__ = [
     "DalleEncoder",
     "EncoderConv2d",
     "Experiment",
+    "FieldsDecoder",
+    "FieldsEncoder",
     "FitSettings",
     "FreezeLayers",
     "HypernetworkDecoder",
@@ -167,8 +173,10 @@ __all__ = [
     "fast_adam",
     "fast_model",
     "field_model",
+    "fields_autoencoder",
     "fit_figure",
     "fit_image",
+    "fit_pca",
     "fold_",
     "freeze_",
     "frequency_error",

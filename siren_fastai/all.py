@@ -17,8 +17,8 @@ from siren_fastai.autoencoder.encoders.patches import PatchEncoder
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
 from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.model import Autoencoder
-from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.autoencoder.pca import fit_pca
+from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.autoencoder.transformer import transformer_autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures

@@ -1,13 +1,11 @@
 """The settings of a fit in a study: their defaults, and what is refused before any training. Imports nothing heavy."""
 
-import math
-import re
 from collections.abc import Mapping
-from numbers import Integral, Real
 from pathlib import Path
 
 from siren_fastai.names import OPTIMIZER_NAMES
 from siren_fastai.schemes import get_scheme
+from siren_fastai.study.checks import check_choice, check_count, check_device, check_levels, check_number
 
 __all__ = [
     "ACTIVATIONS",
@@ -36,7 +34,6 @@ ORDERS = ("random", *WALKS, "shuffled")
 ACTIVATIONS = ("sine", "relu", "tanh", "selu", "elu", "softplus")
 BIASES = ("half_omega", "torch")
 SCHEDULES = ("constant", "flat_cos", "one_cycle", "fast")
-_DEVICE = re.compile(r"auto|(cpu|cuda)(:\d+)?")  # see `fits.devices`
 LEVEL_UNITS = ("psnr", "unit", "imagenet")
 
 DEFAULTS = {
@@ -160,30 +157,14 @@ def on_gpu(settings: Mapping) -> bool:
 def check(settings: Mapping) -> None:
     """Raise ValueError, with the setting and the reason, unless the fit can be run."""
     for name, choices in CHOICES.items():
-        if not any(settings[name] is c or (settings[name] == c and isinstance(c, str)) for c in choices):
-            raise ValueError(f"`{name}` must be one of {', '.join(map(str, choices))}, got {settings[name]!r}")
+        check_choice(name, settings[name], choices)
     for name, least in MINIMA.items():
-        _check_count(name, settings[name], least, optional=DEFAULTS[name] is None)
+        check_count(name, settings[name], least, optional=DEFAULTS[name] is None)
     for name in ABOVE_ZERO:
-        _check_number(name, settings[name], optional=DEFAULTS[name] is None)
-    _check_number("wd", settings["wd"], zero=True)
+        check_number(name, settings[name], optional=DEFAULTS[name] is None)
+    check_number("wd", settings["wd"], zero=True)
     for check_part in (_check_image, _check_samples, _check_clusters, _check_widths, _check_scheme, _check_training):
         check_part(settings)
-
-
-def _check_count(name: str, value, least: int, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"`{name}` must be an integer of {least} or more, got {value!r}")
-
-
-def _check_number(name: str, value, optional: bool = False, zero: bool = False) -> None:
-    if optional and value is None:
-        return
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"`{name}` must be a number {'of 0 or more' if zero else 'above 0'}, got {value!r}")
 
 
 def _check_image(settings: Mapping) -> None:
@@ -194,7 +175,7 @@ def _check_image(settings: Mapping) -> None:
 
 def _check_samples(settings: Mapping) -> None:
     if settings["bs"] != "full":
-        _check_count("bs", settings["bs"], 1)
+        check_count("bs", settings["bs"], 1)
     for name in ("held_out", "coreset"):
         value = settings[name]
         if value is not None and not (isinstance(value, float) and 0 < value < 1):
@@ -249,7 +230,7 @@ def _check_scheme(settings: Mapping) -> None:
     for name in ("first_bias", "hidden_bias"):
         value = settings[name]
         if value is not None and value not in BIASES:
-            _check_number(name, value, zero=True)
+            check_number(name, value, zero=True)
         if value is not None and getattr(scheme, name) is None:
             raise ValueError(f"`{name}`: scheme {settings['scheme']} has no biases")
     if scheme.first_bias is None and settings["final"] != "linear":
@@ -257,15 +238,11 @@ def _check_scheme(settings: Mapping) -> None:
 
 
 def _check_training(settings: Mapping) -> None:
-    if not isinstance(settings["device"], str) or not _DEVICE.fullmatch(settings["device"]):
-        raise ValueError(f"`device` must be auto, cpu, cuda or cuda:<n>, got {settings['device']!r:.60}")
+    check_device(settings["device"])
     if (settings["epochs"] is None) == (settings["steps"] is None):
         raise ValueError("give `epochs` or `steps`, one of the two")
-    levels, freeze = settings["levels"], settings["freeze"]
-    if not isinstance(levels, list):
-        raise ValueError(f"`levels` must be a list of numbers, got {levels!r}")
-    for level in levels:
-        _check_number("levels", level)
+    check_levels(settings["levels"])
+    freeze = settings["freeze"]
     patterns = freeze if isinstance(freeze, list) else [] if freeze is None else [freeze]
     if any(isinstance(p, bool) or not isinstance(p, (int, str)) for p in patterns):
         raise ValueError(f"`freeze` must be layer numbers or patterns of parameter names, got {freeze!r}")

@@ -1,0 +1,1 @@
+"""The experiment "autoencode": its settings, data, networks, training and scores."""

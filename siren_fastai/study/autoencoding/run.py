@@ -1,0 +1,103 @@
+"""One autoencoder from plain settings to a row of a table, its history, and if asked for its reconstructions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+from fastai.torch_core import set_seed
+from torch import Tensor
+
+from siren_fastai.autoencoder.model import Autoencoder
+from siren_fastai.data.picture_loaders import PictureDataLoaders
+from siren_fastai.figures import mosaic
+from siren_fastai.files import replacing
+from siren_fastai.images import save_image
+from siren_fastai.study.autoencoding.data import images_as_they_are, loaders_of
+from siren_fastai.study.autoencoding.network import autoencoder_of, count_parameters
+from siren_fastai.study.autoencoding.pca import pca_autoencoder
+from siren_fastai.study.autoencoding.scores import (
+    HISTORY_COLUMNS,
+    best,
+    collapse_quality,
+    quality,
+    quality_in_train_mode,
+    samples_to_levels,
+    spread_of_codes,
+)
+from siren_fastai.study.autoencoding.training import train
+
+__all__ = ["run_autoencoder"]
+
+TRAIN_IMAGES = 512  # of those that trained, to be scored
+PCA_IMAGES = 10_000  # that training would see, for PCA
+PICTURES = 16  # reconstructions in the picture
+
+
+def run_autoencoder(settings: Mapping, folder: Path) -> dict:
+    """Train, write `history.csv` and what the settings ask for to `folder`, and return the row of the study's table.
+
+    The same settings give the same row, seconds apart. Raises: ValueError for settings that don't suit the images,
+    before any training.
+    """
+    set_seed(settings["seed"] % 2**32, reproducible=True)
+    dls = loaders_of(settings)
+    images = images_as_they_are(dls.valid_ds)
+    model, history, seen = _fitted(settings, dls) if settings["encoder"] == "pca" else _trained(settings, dls, images)
+    with replacing(folder / "history.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    if settings["pictures"]:
+        _draw(model, images[:: max(1, len(images) // PICTURES)][:PICTURES], folder)
+    return {**_scores(settings, dls, model, images), **_work(settings, history, seen, model)}
+
+
+def _trained(settings: Mapping, dls: PictureDataLoaders, images: Tensor) -> tuple[Autoencoder, pd.DataFrame, int]:
+    """A network, its history, and the samples that it saw."""
+    model = autoencoder_of(settings).to(dls.device)
+    model.encode(images[:2])  # images of another shape are an error here
+    course = train(settings, dls, model, lambda: {**quality(model, images), **spread_of_codes(model, images)})
+    return model, *course
+
+
+def _fitted(settings: Mapping, dls: PictureDataLoaders) -> tuple[Autoencoder, pd.DataFrame, int]:
+    """Principal components of images as training sees them, augmented: whole epochs up to PCA_IMAGES, one at least."""
+    passes = max(1, PCA_IMAGES // len(dls.train_ds))
+    seen = torch.cat([images for _ in range(passes) for images, _ in dls.train])[:PCA_IMAGES]
+    return pca_autoencoder(seen, settings["code_size"]).to(dls.device), pd.DataFrame(columns=HISTORY_COLUMNS), len(seen)
+
+
+def _scores(settings: Mapping, dls: PictureDataLoaders, model: Autoencoder, images: Tensor) -> dict:
+    train_images = images_as_they_are(dls.train_ds, TRAIN_IMAGES)
+    of_train = quality(model, train_images)
+    noted = quality_in_train_mode(model, images, settings["bs"])
+    row = {**quality(model, images), **spread_of_codes(model, images)}
+    row |= {f"train_{name}": of_train[name] for name in ("l1", "mse")}
+    row |= {f"{name}_in_train_mode": noted[name] for name in ("l1", "mse")}
+    row |= {"mode_gap": _gap(row["l1"], noted["l1"]), "median_l1": collapse_quality(train_images, images)}
+    row |= {"diverged": row["l1"] is None}
+    return row
+
+
+def _gap(value: float | None, other: float | None) -> float | None:
+    """How far a value is from another, as a share of that."""
+    return None if value is None or not other else abs(value - other) / other
+
+
+def _work(settings: Mapping, history: pd.DataFrame, samples: int, model: Autoencoder) -> dict:
+    counts = {f"n_{name}": count_parameters(getattr(model, name)) for name in ("encoder", "decoder")}
+    steps, seconds = (history[name].iloc[-1].item() if len(history) else 0 for name in ("steps", "seconds"))
+    return {
+        **best(history),
+        **samples_to_levels(history, settings["levels"], settings["level_unit"]),
+        **dict(samples_seen=samples, total_steps=steps, train_seconds=seconds),
+        **dict(seconds_per_1000=1000 * seconds / samples if samples else None),
+        **dict(n_parameters=sum(counts.values()), **counts),
+    }
+
+
+@torch.no_grad()
+def _draw(model: Autoencoder, images: Tensor, folder: Path) -> None:
+    """Write images.png and reconstructions.png."""
+    drawn = model.eval()(images).clamp(0, 1)
+    save_image(mosaic(images.cpu()).nan_to_num(1.0), folder / "images.png")
+    save_image(mosaic(drawn.cpu()).nan_to_num(1.0), folder / "reconstructions.png")

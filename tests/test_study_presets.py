@@ -3,14 +3,21 @@
 import pandas as pd
 import pytest
 
+from siren_fastai.study.autoencoding.scores import HISTORY_COLUMNS as AUTOENCODE_HISTORY
 from siren_fastai.study.figures import draw, read_figure
-from siren_fastai.study.fitting.scores import HISTORY_COLUMNS
+from siren_fastai.study.fitting.scores import HISTORY_COLUMNS as FIT_HISTORY
 from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.study import load_study, study_names
 from siren_fastai.study.verdicts import verdict
 
 MAX_EXPERIMENTS = 1100  # of a reduced study, which a laptop runs in minutes
+HISTORIES = {"fit": FIT_HISTORY, "difference": FIT_HISTORY, "autoencode": AUTOENCODE_HISTORY}
+TINY = {
+    "fit": {"size": 16, "bs": "full", "steps": 2, "epochs": None, "pictures": False},
+    "autoencode": {"max_samples": 32, "evaluations": 2, "hidden": 4, "count": 84, "fractals": 22},
+}
+TINY["difference"] = TINY["fit"]
 
 
 @pytest.fixture(params=study_names())
@@ -50,7 +57,9 @@ def test_every_claim_has_three_seeds_for_each_pair(study):
 
 def test_every_figure_can_be_drawn(study):
     table = measured(study)
-    points = [table.assign(**{name: step for name in HISTORY_COLUMNS if name != "lr"}) for step in (1.0, 2.0)]
+    points = [
+        table.assign(**{name: step for name in HISTORIES[study.experiment] if name != "lr"}) for step in (1.0, 2.0)
+    ]
     for spec in map(read_figure, study.figures):
         assert draw(spec, pd.concat(points) if spec.kind == "curves" else table).axes
 
@@ -58,11 +67,11 @@ def test_every_figure_can_be_drawn(study):
 @pytest.mark.slow
 def test_measures_are_columns_that_the_experiment_returns(study, tmp_path):
     experiment, settings = experiment_named(study.experiment), dict(study.combinations[0].settings)
-    tiny = {"size": 16, "bs": "full", "steps": 2, "epochs": None, "pictures": False}
-    if not {"dims", "total_bytes"} & settings.keys():
+    tiny = dict(TINY[study.experiment])
+    if study.experiment != "autoencode" and not {"dims", "total_bytes"} & settings.keys():
         tiny["hidden"] = [4, 4]
     row = experiment.run(experiment.complete({**settings, **tiny}), tmp_path)
     assert {claim["measure"] for claim in study.claims} <= row.keys()
     assert {figure["y"] for figure in study.figures if figure["kind"] != "curves"} <= row.keys()
     curves = [figure for figure in study.figures if figure["kind"] == "curves"]
-    assert {figure[axis] for figure in curves for axis in "xy"} <= set(HISTORY_COLUMNS)
+    assert {figure[axis] for figure in curves for axis in "xy"} <= set(HISTORIES[study.experiment])

@@ -19,6 +19,8 @@ LOG_RATIO = 30  # positive measures that span more than this get a logarithmic a
 POINTS = 200  # of a curve whose runs were measured at different places
 MANY = 8  # lines of points; more are sorted by their median
 GRAY = "0.45"
+LABELS |= {"l1": "L1", "train_l1": "L1 of training images", "train_mse": "MSE of training images"}
+LABELS |= {"std_part": "distance of the codes' deviation from 0.5", "mode_gap": "L1, difference to train mode (share)"}
 Run = tuple[np.ndarray, np.ndarray]  # the places and the values of one curve
 ALL = object()  # the one group of a figure without groups; None is a value
 

@@ -18,7 +18,7 @@ from siren_fastai.fits.settings import FitSettings
 from siren_fastai.images import save_image
 from siren_fastai.init import apply_init_
 from siren_fastai.learner import siren_learner
-from siren_fastai.models.field import siren_field
+from siren_fastai.models.field import field_model, siren_field
 from siren_fastai.models.siren import sine_layers, siren_model
 from siren_fastai.optimizers import learned_sgd
 from siren_fastai.starts.files import load_start, save_start
@@ -221,6 +221,17 @@ def test_bad_images_are_rejected_before_any_learning(images, error, message, mod
 def test_numbers_below_one_are_rejected(name, model):
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of 1 or more, got 0"):
         learn_start(blobs(2, 0), model, **{name: 0})
+
+
+@pytest.mark.parametrize("name, value", [("lr", 0.0), ("lr", float("nan")), ("rate", -1.0), ("rate", float("inf"))])
+def test_rates_must_be_above_zero(name, value, model):
+    with pytest.raises(ValueError, match=f"`{name}` must be above 0 and finite"):
+        learn_start(blobs(2, 0), model, **{name: value})
+
+
+def test_a_network_with_numbers_that_a_start_does_not_hold_is_rejected():
+    with pytest.raises(ValueError, match="numbers that are fixed"):
+        learn_start(blobs(2, 0), field_model("fourier", n_out=1, hidden_features=8, hidden_layers=1))
 
 
 def test_learning_that_diverges_says_what_to_lower(model):

@@ -21,7 +21,8 @@ from siren_fastai.starts.steps import as_values, errors, take_steps
 
 __all__ = ["learn_start"]
 
-MAX_NORM = 1.0  # of the gradient of a meta-step, in units of which the first ones would leave the network's range
+MAX_NORM = 1.0  # of a meta-step's gradient: a rare batch must not throw away what was learned
+LEAST_ERROR = 1e-12  # of a reported PSNR, which is then 120 dB
 
 
 def learn_start(
@@ -46,45 +47,45 @@ def learn_start(
     """
     values = as_values(images)
     _check_numbers(inner_steps=inner_steps, meta_steps=meta_steps, bs=bs)
+    _check_rates(lr=lr, rate=rate)
     model = copy.deepcopy(model.net if isinstance(model, Field) else model).to(values.device)
     coords = grid_coords(images.shape[2:]).to(values)
     _check_network(model, coords, values)
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in weights_of(model).items()}
     rates = {name: weight.new_full((inner_steps,), rate).requires_grad_() for name, weight in weights.items()}
-    numbers = [*weights.values(), *rates.values()]
-    optimizer = torch.optim.Adam(numbers, lr)
+    optimizer = torch.optim.Adam([*weights.values(), *rates.values()], lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, meta_steps)
-    generator = torch.Generator().manual_seed(seed)
-    recent = math.nan
+    generator, recent = torch.Generator().manual_seed(seed), math.nan
     for step in range(meta_steps):
-        batch = values[_draw(len(values), bs, generator).to(values.device)]
-        final = take_steps(model, weights, rates, coords, batch, inner_steps)
-        loss = errors(model, final, coords, batch).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(numbers, MAX_NORM)
-        if not bool(norm.isfinite()):
+        batch = values[torch.randperm(len(values), generator=generator)[:bs].to(values.device)]
+        loss = errors(model, take_steps(model, weights, rates, coords, batch, inner_steps), coords, batch).mean()
+        if not _descend(optimizer, loss):
             raise ValueError(f"the learning diverged at meta-step {step}: lower `rate` ({rate:g}) or `lr` ({lr:g})")
-        optimizer.step()
         schedule.step()
-        recent = -10 * math.log10(max(loss.item(), 1e-12))
+        recent = -10 * math.log10(max(loss.item(), LEAST_ERROR))
         if progress is not None:
             progress(step, recent)
     about = dict(images=len(values), meta_steps=meta_steps, bs=bs, lr=lr, rate=rate, seed=seed, last_psnr=recent)
-    return Start(
-        {name: weight.detach() for name, weight in weights.items()},
-        {name: each.detach() for name, each in rates.items()},
-        describe_model(model),
-        tuple((layer.omega_0, layer.gain) for layer in sine_layers(model)),
-        tuple(images.shape[2:]),
-        family,
-        about,
-    )
+    sines = tuple((layer.omega_0, layer.gain) for layer in sine_layers(model))
+    weights, rates = ({name: each.detach() for name, each in part.items()} for part in (weights, rates))
+    return Start(weights, rates, describe_model(model), sines, tuple(images.shape[2:]), family, about)
 
 
-def _draw(n: int, bs: int, generator: torch.Generator) -> Tensor:
-    """The images of a meta-step: different ones, unless there are fewer than `bs`."""
-    return torch.randperm(n, generator=generator)[:bs]
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> bool:
+    """Take a meta-step, unless its gradient isn't finite; return whether it was taken."""
+    optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], MAX_NORM)
+    if not bool(norm.isfinite()):
+        return False
+    optimizer.step()
+    return True
+
+
+def _check_rates(**rates) -> None:
+    for name, rate in rates.items():
+        if not 0 < rate < math.inf:
+            raise ValueError(f"`{name}` must be above 0 and finite, got {rate!r}")
 
 
 def _check_numbers(**numbers) -> None:

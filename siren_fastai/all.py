@@ -16,6 +16,7 @@ from siren_fastai.autoencoder.encoders.fields import FieldsEncoder
 from siren_fastai.autoencoder.encoders.patches import PatchEncoder
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
 from siren_fastai.autoencoder.fields_start import fields_autoencoder
+from siren_fastai.autoencoder.learner import AutoencoderLearner, autoencoder_learner
 from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.pca import fit_pca
 from siren_fastai.autoencoder.spread import code_spread
@@ -27,6 +28,7 @@ from siren_fastai.callbacks.count_samples import CountSamples
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.sample_positions import SamplePositions
 from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
@@ -111,6 +113,7 @@ __all__ = [
     "USABILITY_LEVELS",
     "ApplyInit",
     "Autoencoder",
+    "AutoencoderLearner",
     "Checkpoint",
     "ClusterFeatures",
     "Clusters",
@@ -143,6 +146,7 @@ __all__ = [
     "QuantizeAware",
     "ResNetEncoder",
     "Rule",
+    "SamplePositions",
     "SavePictureAt",
     "ScaleWidths",
     "Scheme",
@@ -161,6 +165,7 @@ __all__ = [
     "append_features",
     "apply_init_",
     "apply_start_",
+    "autoencoder_learner",
     "bits_per_pixel",
     "center_output_",
     "code_spread",

@@ -22,6 +22,8 @@ class SharedTrainer(DistributedTrainer):
     everywhere; other metrics, which fastai averages, may differ in the last bits. The processes start from the weights
     and the shuffling of the first, and the network is wrapped for them after other callbacks have drawn, frozen or
     quantised its weights. `PixelLearner.distrib_ctx` adds this callback.
+    Batch normalisation is over the samples of all processes on GPUs, unless `sync_bn` is off. On processors PyTorch has
+    none of that: each process normalises by its own part, and a fit with it is not that of one process.
     Memory: every process holds the whole signal, and the activations of its part of a batch.
     Raises: ValueError as a fit begins if the processes' loaders differ, or a batch has fewer samples than processes;
         for `lr_find`.
@@ -109,8 +111,8 @@ class PooledLoss(AvgLoss):
 
 def _check_same(dl: IndexedDL) -> None:
     """Raise ValueError if a loader has other samples or another fixed order than those of the other processes."""
-    orders = [getattr(dl.dataset, "pixels", None), getattr(dl, "visits", None)]
-    found = all_values((dl.epoch_size, dl.bs, *(_checksum(order) for order in orders)))
+    held = dl.dataset.checksums() if hasattr(dl.dataset, "checksums") else getattr(dl.dataset, "pixels", None)
+    found = all_values((dl.epoch_size, dl.bs, *(_checksum(order) for order in (held, getattr(dl, "visits", None)))))
     if any(other != found[0] for other in found):
         raise ValueError(
             "the processes hold other samples, or in another order: make the same DataLoaders in each, and call "

@@ -19,12 +19,47 @@ from siren_fastai.metrics import default_metrics
 from siren_fastai.optimizers import fast_adam, twice_valley
 from siren_fastai.render import render
 
-__all__ = ["PixelLearner", "siren_learner"]
+__all__ = ["IndexedLearner", "PixelLearner", "siren_learner"]
 
 WARM_UP = 0.1  # share of the steps in which the rate rises: 0.25 to 0.34 dB better after 7 epochs than fastai's quarter
 
 
-class PixelLearner(Learner):
+class IndexedLearner(Learner):
+    """A fastai Learner on loaders of the kind `IndexedDL`: in several processes too, and never without samples."""
+
+    def to_distributed(
+        self,
+        sync_bn: bool = True,  # on GPUs, batch norm over the samples of all processes
+        **kwargs,  # of accelerate's `Accelerator`
+    ) -> "IndexedLearner":
+        """What fastai's `distrib_ctx` calls first: share every batch among the processes, see `SharedTrainer`."""
+        from siren_fastai.distributed import SharedTrainer  # needs accelerate, which is optional
+
+        self.add_cb(SharedTrainer(sync_bn, **kwargs))
+        if rank_distrib():
+            self.remove_cb(progress.ProgressCallback)
+        return self
+
+    def detach_distributed(self) -> "IndexedLearner":
+        """What fastai's `distrib_ctx` calls last, also after an error or Ctrl-C."""
+        if hasattr(self, "shared_trainer"):
+            self.shared_trainer.release()
+        return super().detach_distributed()
+
+    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+        """fastai's. Raises: ValueError if there are no samples, as in a learner that was exported and loaded."""
+        self._need_samples()
+        super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
+
+    def _need_samples(self) -> None:
+        if not len(self.dls.train):
+            raise ValueError(
+                "there are no samples to train on, as an exported learner keeps none: set `learn.dls` to your "
+                "DataLoaders first"
+            )
+
+
+class PixelLearner(IndexedLearner):
     """A fastai Learner of one signal. `render` samples the signal at any size, `show_results` draws all of it."""
 
     @delegates(render, but=["shape"])
@@ -113,25 +148,6 @@ class PixelLearner(Learner):
             "value: leave it out; `PixelDataLoaders(..., off_grid=True)` trains between the pixels"
         )
 
-    def to_distributed(
-        self,
-        sync_bn: bool = True,  # on GPUs, batch norm over the samples of all processes
-        **kwargs,  # of accelerate's `Accelerator`
-    ) -> "PixelLearner":
-        """What fastai's `distrib_ctx` calls first: share every batch among the processes, see `SharedTrainer`."""
-        from siren_fastai.distributed import SharedTrainer  # needs accelerate, which is optional
-
-        self.add_cb(SharedTrainer(sync_bn, **kwargs))
-        if rank_distrib():
-            self.remove_cb(progress.ProgressCallback)
-        return self
-
-    def detach_distributed(self) -> "PixelLearner":
-        """What fastai's `distrib_ctx` calls last, also after an error or Ctrl-C."""
-        if hasattr(self, "shared_trainer"):
-            self.shared_trainer.release()
-        return super().detach_distributed()
-
     def lr_find(
         self,
         start_lr: float = 1e-7,  # the first learning rate
@@ -144,18 +160,6 @@ class PixelLearner(Learner):
         """fastai's `lr_find`, which suggests `valley` and `twice_valley`: prefer the second for coordinate networks."""
         self._need_samples()
         return super().lr_find(start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
-
-    def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
-        """fastai's. Raises: ValueError if there are no samples, as in a learner that was exported and loaded."""
-        self._need_samples()
-        super().fit(n_epoch, lr, wd, cbs, reset_opt, start_epoch)
-
-    def _need_samples(self) -> None:
-        if not len(self.dls.train):
-            raise ValueError(
-                "there are no samples to train on, as an exported learner keeps none: set `learn.dls` to the "
-                "DataLoaders of your signal first"
-            )
 
     @delegates(Learner.fit_one_cycle)
     def fit_fast(

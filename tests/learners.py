@@ -9,7 +9,12 @@ from fastai.losses import MSELossFlat
 from fastai.torch_core import set_seed
 from torch import nn
 
-from siren_fastai.data import PixelDataLoaders
+from siren_fastai.autoencoder.decoders.manifold import ImageManifoldDecoder
+from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
+from siren_fastai.autoencoder.learner import autoencoder_learner
+from siren_fastai.autoencoder.model import Autoencoder
+from siren_fastai.data import PictureDataLoaders, PixelDataLoaders
+from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
 
@@ -29,6 +34,21 @@ def pixel_learner(path, dims=(2, 16, 16, 3), model=None, seed=0, size=(12, 10), 
     options = {"bs": 40, "value_range": (0, 1)} | {k: kwargs.pop(k) for k in names if k in kwargs}
     dls = PixelDataLoaders.from_array(picture(*size, dims[-1]), path=path, **options)
     return quiet(siren_learner(dls, siren_model(list(dims)) if model is None else model, **kwargs))
+
+
+def small_autoencoder(shape=(3, 16, 16), code_size=8, hidden=16, **options):
+    """The note's encoder and decoder, with few features."""
+    decoder = ImageManifoldDecoder(code_size, shape[0], hidden, 1, default_shape=shape[1:], **options)
+    return Autoencoder(EncoderConv2d(shape, code_size, (4, 6)), decoder)
+
+
+def tile_learner(path, seed=0, count=84, bs=20, flip=True, shift=2, model=None, decoder=None, **kwargs):
+    """A quiet AutoencoderLearner of 80 small tiles and 4 for validation, determined by `seed`."""
+    set_seed(seed, reproducible=True)
+    images, groups = tile_images(count, size=16)
+    dls = PictureDataLoaders.from_images(images, groups, bs, flip=flip, shift=shift, path=path)
+    model = small_autoencoder(**(decoder or {})) if model is None else model
+    return quiet(autoencoder_learner(dls, model, **kwargs))
 
 
 class Items(list):

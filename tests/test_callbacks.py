@@ -9,7 +9,7 @@ from fastai.callback.core import Callback, event
 from fastai.callback.schedule import lr_find  # noqa: F401  gives Learner.lr_find
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
-from learners import pixel_learner, plain_learner, same, weights
+from learners import pixel_learner, plain_learner, same, tile_learner, weights
 
 import siren_fastai.callbacks
 from siren_fastai.callbacks.apply_init import ApplyInit
@@ -19,6 +19,7 @@ from siren_fastai.callbacks.count_samples import CountSamples
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.sample_positions import SamplePositions
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.stop_at import StopAt
@@ -41,8 +42,13 @@ IMAGES = {  # these need sine layers or an image
     "SavePictureAt": lambda path: SavePictureAt(path, levels=(1.0, 60.0)),
     "WatchFit": lambda path: WatchFit(path / "fit.gif"),
 }
-CASES = [(pixel_learner, make) for make in IMAGES.values()] + [(plain_learner, make) for make in ANYWHERE.values()]
-NAMES = [f"pixels-{name}" for name in IMAGES] + [f"plain-{name}" for name in ANYWHERE]
+CODES = {
+    "SamplePositions": lambda path: SamplePositions(40),
+    "CodeSpread": lambda path: CodeSpread(0.1),
+}  # autoencoders'
+KINDS = {"pixels": (pixel_learner, IMAGES), "plain": (plain_learner, ANYWHERE), "codes": (tile_learner, CODES)}
+CASES = [(new_learner, make) for new_learner, makers in KINDS.values() for make in makers.values()]
+NAMES = [f"{kind}-{name}" for kind, (_, makers) in KINDS.items() for name in makers]
 
 
 def callback_classes():
@@ -57,7 +63,7 @@ def callback_classes():
 
 
 def test_every_callback_is_among_the_cases():
-    assert {name.split("-")[0] for name in IMAGES} == callback_classes()
+    assert {name.split("-")[0] for name in [*IMAGES, *CODES]} == callback_classes()
 
 
 @pytest.fixture(params=CASES, ids=NAMES)

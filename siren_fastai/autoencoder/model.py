@@ -10,7 +10,7 @@ __all__ = ["Autoencoder"]
 class Autoencoder(nn.Module):
     """`decode(encode(images))`, of any encoder and decoder with the same code length.
 
-    Shapes: (n, channels, height, width) -> the same.
+    Shapes: (n, channels, height, width) -> the same, or with `positions` (n, p, 2) -> (n, p, channels).
     Raises: ValueError if the two have other code lengths or channels, as far as they tell: those of this library do.
     """
 
@@ -43,8 +43,14 @@ class Autoencoder(nn.Module):
         """Return the images of codes, of any size if the decoder is one of positions."""
         return self.decoder(code) if shape is None else self.decoder(code, shape)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.decode(self.encode(images))
+    def forward(
+        self,
+        images: Tensor,  # (n, c, h, w)
+        positions: Tensor | None = None,  # (p, 2) or (n, p, 2): (y, x) in [-1, 1]; None is the whole image
+    ) -> Tensor:
+        """Return the images of their codes, or the colours at some positions, which costs so much less."""
+        code = self.encode(images)
+        return self.decode(code) if positions is None else self.decoder.at(code, positions)
 
 
 def _check_pair(encoder: nn.Module, decoder: nn.Module) -> None:

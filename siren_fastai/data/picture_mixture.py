@@ -59,6 +59,9 @@ class PictureMixture(PictureDataset):
     def with_augment(self, augment: Augment | None) -> "PictureMixture":
         return type(self)([part.with_augment(augment) for part in self.parts])
 
+    def checksums(self) -> Tensor:
+        return torch.cat([part.checksums() for part in self.parts])
+
     def new_empty(self) -> "PictureMixture":
         return type(self)([part.new_empty() for part in self.parts])
 

@@ -85,6 +85,10 @@ class PictureDataset:
         index = torch.arange(len(self), device=self.device)[index] if isinstance(index, slice) else index
         return take_windows(self.images, index, self.augment.windows(draws, self.size), self.crop, self.augment.shift)
 
+    def checksums(self) -> Tensor:
+        """A number for each image, (n,) int64, by which processes compare what they hold."""
+        return self.images.flatten(1).sum(1, dtype=torch.int64)
+
     def with_augment(self, augment: Augment | None) -> "PictureDataset":
         """The same images with another augmentation."""
         return type(self)(self.images, augment, self.crop)

@@ -14,30 +14,11 @@ NORMS = (True, False, "per_image")
 CPU_ROWS = 1 << 14  # positions at a time on a CPU: a fifth faster, since glibc hands back allocations above 32 MiB
 
 
-class PositionNorm(nn.BatchNorm1d):
-    """Batch normalisation over all positions of all images, or over those of each image apart.
-
-    Each image apart is what the note's decoder did in training: it then learns with statistics that it doesn't have
-    in eval mode. Shapes: (n, p, width) -> the same.
-    """
-
-    def __init__(
-        self,
-        width: int,  # features
-        per_image: bool = False,  # whether training normalises each image apart
-    ):
-        super().__init__(width)
-        self.per_image = per_image
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.per_image and self.training:
-            return torch.stack([super(PositionNorm, self).forward(image) for image in x])
-        return super().forward(x.flatten(0, 1)).view_as(x)
-
-
 class ResidualBlock(nn.Module):
     """`x + f(x)`, or x and f(x) concatenated; f is a batch normalisation, then layers of one width.
 
+    It normalises over all positions of all images, or in training over those of each image apart. Each image apart is
+    what the note's decoder did: it then learns with statistics that it doesn't have in eval mode.
     Shapes: (n, p, width) -> (n, p, width), or (n, p, 2 width) where it concatenates.
     """
 
@@ -51,15 +32,21 @@ class ResidualBlock(nn.Module):
     ):
         super().__init__()
         layers = [m for _ in range(num_layers) for m in (nn.Linear(width, width), activation_layer(activation))]
-        self.norm = PositionNorm(width, batch_norm == "per_image") if batch_norm else nn.Identity()
+        self.norm = nn.BatchNorm1d(width) if batch_norm else nn.Identity()
+        self.per_image = batch_norm == "per_image"
         self.layers, self.concat = nn.Sequential(*layers), concat
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(x)
+        y = self._normalized(x)
         n = max(1, CPU_ROWS // x.shape[1]) if x.device.type == "cpu" else len(x)
         if n >= len(x):
             return self._merge(x, y)
         return torch.cat([self._merge(*pair) for pair in zip(x.split(n), y.split(n), strict=True)])
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        if self.per_image and self.training:
+            return torch.stack([self.norm(image) for image in x])
+        return self.norm(x.flatten(0, 1)).view_as(x)
 
     def _merge(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.cat([x, self.layers(y)], dim=-1) if self.concat else x + self.layers(y)

@@ -19,7 +19,6 @@ from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.learner import AutoencoderLearner, autoencoder_learner
 from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.pca import fit_pca
-from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.autoencoder.transformer import transformer_autoencoder
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
@@ -90,6 +89,7 @@ from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
+from siren_fastai.spread import code_spread
 from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.learner import StackLearner, stack_learner
 from siren_fastai.starts.files import load_start, save_start

@@ -37,6 +37,7 @@ LAYERS = {
             "processes",
             "image_pairs",
             "error_maps",
+            "spread",
             "label_maps",
             "schemes",
             "models",

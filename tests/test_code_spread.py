@@ -8,9 +8,9 @@ from fastai.callback.core import Callback, CancelFitException
 from learners import plain_learner, weights
 from torch import nn
 
-from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.callbacks.code_spread import CodeSpread
 from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.spread import code_spread
 
 
 def by_hand(codes, std=0.5, mean=0.0):

@@ -8,9 +8,9 @@ from fastai.callback.training import GradientAccumulation
 from fastai.learner import Metric
 from torch import Tensor, nn
 
-from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.data.share import Share, is_shared, samples_of_batch
 from siren_fastai.processes import joined_rows, unwrapped
+from siren_fastai.spread import code_spread
 
 __all__ = ["CodeSpread"]
 

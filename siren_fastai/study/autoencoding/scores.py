@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from siren_fastai.autoencoder.model import Autoencoder
-from siren_fastai.autoencoder.spread import code_spread
 from siren_fastai.quality import psnr_from_mse
+from siren_fastai.spread import code_spread
 
 __all__ = [
     "HISTORY_COLUMNS",

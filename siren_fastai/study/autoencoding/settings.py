@@ -48,7 +48,7 @@ DEFAULTS = {
     "norm_first": False,  # True normalises the inputs of layers; the note's normalise the outputs
     # training
     "loss": "l1",  # or "l2", the mean squared error
-    "spread": 0.0,  # weight of the codes' spread, see `autoencoder.spread`
+    "spread": 0.0,  # weight of the codes' spread, see `code_spread`
     "optimizer": "adam",
     "lr": 1e-3,
     "wd": 0.0,  # weight decay

@@ -57,6 +57,7 @@ def history(folder):
         (dict(TOKENS, patch=2, stride=4), "leave gaps"),
         (dict(TOKENS, heads=3), "multiple of `heads`"),
         (dict(encoder="dalle", size=12), "multiple of 8"),
+        (dict(encoder="fields", size=10), "multiple of 4"),
         (dict(encoder="dalle", encoder_width=6), "multiple of 4"),
         (dict(channels=[2, 2, 2, 2]), "too small for 4 convolutions"),
         (dict(channels=16), "`channels` must be a list"),
@@ -90,7 +91,7 @@ def test_every_default_is_among_its_choices():
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "pca"])
+@pytest.mark.parametrize("encoder", ENCODERS[:4])
 def test_every_encoder_goes_with_every_decoder(encoder, decoder):
     settings = complete(encoder=encoder, decoder=decoder, encoder_width=4, token_size=8, heads=2)
     model, images = autoencoder_of(settings), torch.rand(3, 3, 8, 8)
@@ -203,10 +204,15 @@ def test_principal_components_are_those_of_scikit_learn(tmp_path):
     flat, pca = images.flatten(1).numpy(), PCA(5)
     expected = pca.inverse_transform(pca.fit_transform(flat))
     np.testing.assert_allclose(model(images).flatten(1).detach().numpy(), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="needs more images"):
-        pca_autoencoder(images, 12)
+    with pytest.raises(ValueError, match="12 components need at least 13 images"):
+        pca_autoencoder(images[:12], 12)
     row = run(tmp_path, encoder="pca")
     assert row["total_steps"] == 0 and 0 < row["l1"] < row["median_l1"] and history(tmp_path).empty
+
+
+def test_fields_start_from_the_training_images(tmp_path):
+    row = run(tmp_path, encoder="fields", code_size=20, max_samples=1, bs=2, lr=1e-4)
+    assert row["train_l1"] < 0.6 * row["median_l1"] and row["samples_seen"] == 2
 
 
 def test_one_image_for_all_has_no_variation():

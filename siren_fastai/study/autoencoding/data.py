@@ -57,8 +57,6 @@ def _options(settings: Mapping) -> dict:
 
 def images_as_they_are(
     data: PictureDataset,
-    most: int | None = None,  # as many of them at most, evenly spread; None is all
 ) -> Tensor:  # (n, c, h, w) float in [0, 1]
-    """Return images without augmentation: the middle of each, if training crops them."""
-    step = 1 if most is None else -(-len(data) // most)
-    return data.batch(slice(None, None, step))[0]
+    """Return all images without augmentation: the middle of each, if training crops them."""
+    return data.batch(slice(None))[0]

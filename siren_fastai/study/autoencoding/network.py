@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from siren_fastai.autoencoder.decoders.hypernetwork import HypernetworkDecoder
 from siren_fastai.autoencoder.decoders.local import LocalCodesDecoder
@@ -13,7 +13,9 @@ from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
 from siren_fastai.autoencoder.encoders.dalle import DalleEncoder
 from siren_fastai.autoencoder.encoders.patches import PatchEncoder
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder
+from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.model import Autoencoder
+from siren_fastai.study.autoencoding.pca import pca_autoencoder
 from siren_fastai.study.autoencoding.settings import channels_of, size_of
 
 __all__ = ["autoencoder_of", "count_parameters"]
@@ -21,8 +23,13 @@ __all__ = ["autoencoder_of", "count_parameters"]
 
 def autoencoder_of(
     settings: Mapping,  # complete
+    images: Tensor | None = None,  # (n, c, h, w) in [0, 1] to start from, which "fields" and "pca" need
 ) -> Autoencoder:
-    """Return the new network, drawn from torch's random state."""
+    """Return the new network, drawn from torch's random state or started from images."""
+    if settings["encoder"] == "fields":
+        return fields_autoencoder(images, settings["code_size"], seed=settings["seed"])
+    if settings["encoder"] == "pca":
+        return pca_autoencoder(images, settings["code_size"])
     return Autoencoder(_encoder(settings), _decoder(settings))
 
 

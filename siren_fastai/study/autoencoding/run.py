@@ -15,7 +15,6 @@ from siren_fastai.files import replacing
 from siren_fastai.images import save_image
 from siren_fastai.study.autoencoding.data import images_as_they_are, loaders_of
 from siren_fastai.study.autoencoding.network import autoencoder_of, count_parameters
-from siren_fastai.study.autoencoding.pca import pca_autoencoder
 from siren_fastai.study.autoencoding.scores import (
     HISTORY_COLUMNS,
     best,
@@ -30,7 +29,6 @@ from siren_fastai.study.autoencoding.training import train
 __all__ = ["run_autoencoder"]
 
 TRAIN_IMAGES = 512  # of those that trained, to be scored
-PCA_IMAGES = 10_000  # that training would see, for PCA
 PICTURES = 16  # reconstructions in the picture
 
 
@@ -42,33 +40,28 @@ def run_autoencoder(settings: Mapping, folder: Path) -> dict:
     """
     set_seed(settings["seed"] % 2**32, reproducible=True)
     dls = loaders_of(settings)
-    images = images_as_they_are(dls.valid_ds)
-    model, history, seen = _fitted(settings, dls) if settings["encoder"] == "pca" else _trained(settings, dls, images)
+    images, train_images = images_as_they_are(dls.valid_ds), images_as_they_are(dls.train_ds)
+    model = autoencoder_of(settings, train_images).to(dls.device)
+    model.encode(images[:2])  # images of another shape are an error here
+    history, seen = _trained(settings, dls, model, images)
     with replacing(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     if settings["pictures"]:
         _draw(model, images[:: max(1, len(images) // PICTURES)][:PICTURES], folder)
-    return {**_scores(settings, dls, model, images), **_work(settings, history, seen, model)}
+    return {**_scores(settings, model, images, train_images), **_work(settings, history, seen, model)}
 
 
-def _trained(settings: Mapping, dls: PictureDataLoaders, images: Tensor) -> tuple[Autoencoder, pd.DataFrame, int]:
-    """A network, its history, and the samples that it saw."""
-    model = autoencoder_of(settings).to(dls.device)
-    model.encode(images[:2])  # images of another shape are an error here
-    course = train(settings, dls, model, lambda: {**quality(model, images), **spread_of_codes(model, images)})
-    return model, *course
+def _trained(
+    settings: Mapping, dls: PictureDataLoaders, model: Autoencoder, images: Tensor
+) -> tuple[pd.DataFrame, int]:
+    """The history, and the samples that training saw; principal components have none, and saw all."""
+    if settings["encoder"] == "pca":
+        return pd.DataFrame(columns=list(HISTORY_COLUMNS)), len(dls.train_ds)
+    return train(settings, dls, model, lambda: {**quality(model, images), **spread_of_codes(model, images)})
 
 
-def _fitted(settings: Mapping, dls: PictureDataLoaders) -> tuple[Autoencoder, pd.DataFrame, int]:
-    """Principal components of images as training sees them, augmented: whole epochs up to PCA_IMAGES, one at least."""
-    passes = max(1, PCA_IMAGES // len(dls.train_ds))
-    seen = torch.cat([images for _ in range(passes) for images, _ in dls.train])[:PCA_IMAGES]
-    return pca_autoencoder(seen, settings["code_size"]).to(dls.device), pd.DataFrame(columns=HISTORY_COLUMNS), len(seen)
-
-
-def _scores(settings: Mapping, dls: PictureDataLoaders, model: Autoencoder, images: Tensor) -> dict:
-    train_images = images_as_they_are(dls.train_ds, TRAIN_IMAGES)
-    of_train = quality(model, train_images)
+def _scores(settings: Mapping, model: Autoencoder, images: Tensor, train_images: Tensor) -> dict:
+    of_train = quality(model, train_images[:: -(-len(train_images) // TRAIN_IMAGES)])
     noted = quality_in_train_mode(model, images, settings["bs"])
     row = {**quality(model, images), **spread_of_codes(model, images)}
     row |= {f"train_{name}": of_train[name] for name in ("l1", "mse")}

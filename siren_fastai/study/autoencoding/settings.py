@@ -11,9 +11,9 @@ __all__ = ["DATA", "DECODERS", "DEFAULTS", "ENCODERS", "GRAY_DATA", "channels_of
 
 DATA = {"tiles": 32, "tiles-300": 32, "kali": 32, "tiles+kali": 32, "digits28": 28, "glyphs28": 28}  # pixels per side
 GRAY_DATA = ("digits28", "glyphs28")
-ENCODERS = ("cnn", "dalle", "resnet", "patches", "pca")
+ENCODERS = ("cnn", "dalle", "resnet", "patches", "fields", "pca")
 DECODERS = ("manifold", "modulated", "hypernetwork", "local", "patches")
-HALVINGS = 8  # DALL-E's encoder needs sides that are a multiple of it
+MULTIPLES = {"dalle": 8, "fields": 4}  # of which the images' sides must be one
 
 DEFAULTS = {
     # the images
@@ -25,7 +25,7 @@ DEFAULTS = {
     "augment": True,  # flips and shifts of tiles, flips and crops of fractals; digits and folders have none
     "code_size": 102,
     # the encoder
-    "encoder": "cnn",  # or another of ENCODERS; "pca": no network, principal components, which are the decoder too
+    "encoder": "cnn",  # one of ENCODERS; "fields" has its own decoder, "pca" is no network but principal components
     "channels": [16, 24, 32],  # of "cnn"
     "encoder_width": 64,  # channels of the first group of "dalle"
     # the decoder
@@ -128,8 +128,8 @@ def _check_encoder(settings: Mapping) -> None:
     size, kind = size_of(settings), settings["encoder"]
     if kind == "cnn" and size <= 2 * len(settings["channels"]):
         raise ValueError(f"images of {size} pixels are too small for {len(settings['channels'])} convolutions of 3")
-    if kind == "dalle" and size % HALVINGS:
-        raise ValueError(f"`encoder: dalle` needs a `size` that is a multiple of {HALVINGS}, got {size}")
+    if size % MULTIPLES.get(kind, 1):
+        raise ValueError(f"`encoder: {kind}` needs a `size` that is a multiple of {MULTIPLES[kind]}, got {size}")
     if kind == "dalle" and settings["encoder_width"] % 4:
         raise ValueError(f"`encoder_width` must be a multiple of 4, got {settings['encoder_width']}")
 

@@ -67,7 +67,7 @@ class ColorFields(nn.Module):
             return self._padded(of_luma)
         slopes = _slopes(luma, chroma)
         rest = _rest(chroma, slopes, of_luma @ self.luma_fields + self.luma_mean)
-        first, more = ((rest - self.chroma_mean) @ self.chroma_fields.T).tensor_split([self.first_chroma], dim=1)
+        first, more = self._split_chroma((rest - self.chroma_mean) @ self.chroma_fields.T)
         return self._padded(torch.cat([slopes, first, of_luma, more], 1))
 
     def synthesise(
@@ -75,15 +75,43 @@ class ColorFields(nn.Module):
         values: Tensor,  # (n, n_values)
     ) -> Tensor:  # (n, channels, *cells), not clamped
         """Return the images of values."""
-        sizes = [self.n_slopes, self.first_chroma, len(self.luma_fields)]
-        slopes, first, of_luma, more = values.tensor_split(torch.tensor(sizes).cumsum(0).tolist(), dim=1)
+        slopes, of_luma, of_chroma = self._parts(values)
         luma = of_luma @ self.luma_fields + self.luma_mean
         if self.channels == 1:
             return luma.view(-1, 1, *self.cells)
-        of_chroma = torch.cat([first, more[:, : len(self.chroma_fields) - self.first_chroma]], 1)
         rest = (of_chroma @ self.chroma_fields + self.chroma_mean).view(len(values), 2, -1)
         planes = torch.cat([luma[:, None], rest + slopes[:, :, None] * luma[:, None]], 1)
         return torch.einsum("yc,nyp->ncp", PLANES.to(planes), planes).unflatten(2, self.cells)
+
+    def gradient(
+        self,
+        values: Tensor,  # (n, n_values)
+        of_images: Tensor,  # (n, channels, *cells): a loss' gradient at `synthesise(values)`
+    ) -> Tensor:  # (n, n_values)
+        """Return the gradient of that loss at the values, as autograd would, but without it."""
+        slopes, of_luma, _ = self._parts(values)
+        if self.channels == 1:
+            return self._padded(of_images.flatten(1) @ self.luma_fields.T)
+        planes = torch.einsum("yc,ncp->nyp", PLANES.to(of_images), of_images.flatten(2))
+        luma = of_luma @ self.luma_fields + self.luma_mean
+        at_slopes = (planes[:, 1:] * luma[:, None]).sum(2)
+        at_luma = (planes[:, 0] + (slopes[:, :, None] * planes[:, 1:]).sum(1)) @ self.luma_fields.T
+        first, more = self._split_chroma(planes[:, 1:].flatten(1) @ self.chroma_fields.T)
+        return self._padded(torch.cat([at_slopes, first, at_luma, more], 1))
+
+    def curvature(
+        self,
+        values: Tensor,  # (n, n_values)
+    ) -> Tensor:  # (n, n_values)
+        """Return by how much the squared length of the image grows with each value's square, if fields have length 1."""
+        slopes, of_luma, _ = self._parts(values)
+        found = torch.ones_like(values)
+        if self.channels == 3:
+            luma = of_luma @ self.luma_fields + self.luma_mean
+            found[:, : self.n_slopes] = luma.square().sum(1, keepdim=True) + RIDGE * luma.shape[1]
+            start = self.n_slopes + self.first_chroma
+            found[:, start : start + len(self.luma_fields)] += slopes.square().sum(1, keepdim=True)
+        return found
 
     @torch.no_grad()
     def fit_(
@@ -120,6 +148,18 @@ class ColorFields(nn.Module):
             wanted[:, self.first_chroma :] = 0  # luma, in the reference
             self.chroma_fields.copy_(_rotation(values[:, index], wanted).T @ self.chroma_fields)
         return self
+
+    def _parts(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Slopes, values of luma and values of chroma, or None of gray images."""
+        ends = torch.tensor([self.n_slopes, self.first_chroma, len(self.luma_fields)]).cumsum(0).tolist()
+        slopes, first, of_luma, more = values.tensor_split(ends, dim=1)
+        if self.channels == 1:
+            return slopes, of_luma, None
+        return slopes, of_luma, torch.cat([first, more[:, : len(self.chroma_fields) - self.first_chroma]], 1)
+
+    def _split_chroma(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Values of chroma that come before luma's, and those after."""
+        return values.tensor_split([self.first_chroma], dim=1)
 
     def _padded(self, values: Tensor) -> Tensor:
         return nn.functional.pad(values, (0, self.n_values - values.shape[1]))

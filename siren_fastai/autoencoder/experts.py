@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siren_fastai.autoencoder.color_fields import ColorFields, count_chroma
+from siren_fastai.autoencoder.refine import draw_enlarged, refined
 from siren_fastai.autoencoder.shapes import check_count, check_image_shape
 
 __all__ = ["EXPERTS", "Experts"]
@@ -54,13 +55,26 @@ class Experts(nn.Module):
     def encode(
         self,
         images: Tensor,  # (n, channels, height, width) float in [0, 1]
+        steps: int = 0,  # towards the lowest L1 of what the best expert draws; 0 is the lowest squared error
     ) -> Tensor:  # (n, code_size)
-        """Return the codes of images: each expert's values are drawn, and those with the lowest L1 are kept."""
+        """Return the codes of images: each expert's values are drawn, and those with the lowest L1 are kept.
+
+        Gradients are those without `steps`.
+        """
         values = torch.stack([self.analyse(images, i) for i in range(len(self.fields))], 1)
         with torch.no_grad():
             best = torch.stack([self.error(images, i, values[:, i]) for i in range(len(self.fields))], 1).argmin(1)
         chosen = values[torch.arange(len(images), device=images.device), best]
+        chosen = chosen + (self._refined(images, chosen.detach(), best, steps) - chosen).detach()
         return torch.cat([(chosen - self.shift) / self.scale, self.choices[best]], 1)
+
+    def _refined(self, images: Tensor, values: Tensor, best: Tensor, steps: int) -> Tensor:
+        """(n, n_values): better values for the experts `best` (n,)."""
+        found = values.clone()
+        for i in best.unique().tolist() if steps else []:
+            rows = best == i
+            found[rows] = refined(self.fields[i], self.cells[i], images[rows], values[rows], steps)
+        return found
 
     def analyse(self, images: Tensor, expert: int) -> Tensor:
         """(n, n_values): the values of images by one expert."""
@@ -72,7 +86,7 @@ class Experts(nn.Module):
 
     def error(self, images: Tensor, expert: int, values: Tensor) -> Tensor:
         """(n,): L1 between images and what an expert draws of its values."""
-        drawn = enlarged(self.fields[expert].synthesise(values), self.cells[expert])
+        drawn = draw_enlarged(self.fields[expert], self.cells[expert], values)
         return (drawn.clamp(0, 1) - images).abs().mean((1, 2, 3))
 
     def decode(
@@ -89,11 +103,6 @@ class Experts(nn.Module):
             drawn = weights[:, i] * fields.synthesise(values)
             grids[cell] = grids[cell] + drawn if cell in grids else drawn
         return grids
-
-
-def enlarged(images: Tensor, factor: int) -> Tensor:
-    """Images with each pixel repeated along both axes."""
-    return images if factor == 1 else images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
 def _checked_cells(experts: Sequence[tuple[int, int]], shape: tuple[int, int, int]) -> list[int]:

@@ -103,7 +103,7 @@ class ColorFields(nn.Module):
         self,
         values: Tensor,  # (n, n_values)
     ) -> Tensor:  # (n, n_values)
-        """Return by how much the squared length of the image grows with each value's square, if fields have length 1."""
+        """Return how much the image's squared length grows with each value's square, for fields of length 1."""
         slopes, of_luma, _ = self._parts(values)
         found = torch.ones_like(values)
         if self.channels == 3:

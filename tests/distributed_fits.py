@@ -14,7 +14,7 @@ from fastai.callback.core import Callback
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.learner import Learner
 from fastai.torch_core import num_distrib, rank_distrib, set_seed
-from learners import pixel_learner, plain_learner, quiet
+from learners import pixel_learner, plain_learner, quiet, tile_learner
 from torch import nn
 
 from siren_fastai.callbacks.apply_init import ApplyInit
@@ -102,6 +102,54 @@ def stopped(path):
 
 def stopped_early(path):
     return fitted(path, 30, [EarlyStoppingCallback("valid_loss", min_delta=0.004)])
+
+
+class Parts(Callback):
+    """Keep the sum of each image that this process trains on, batch by batch."""
+
+    def before_fit(self):
+        self.sums = []
+
+    def before_batch(self):
+        if self.training:
+            self.sums.append(self.xb[0].double().sum((1, 2, 3)).tolist())
+
+
+def codes_learner(path, **options):
+    """An autoencoder, without batch norm, which one process takes over whole batches and two over their parts."""
+    metrics, bs = [PSNR(), mean_error], TOTAL_BS // max(num_distrib(), 1)
+    options = {"spread": 0.1, "positions": 50, "decoder": {"batch_norm": False}, **options}
+    return tile_learner(path, bs=bs, metrics=metrics, cbs=[MetricHistory(), Parts()], **options)
+
+
+def codes_seen(learn) -> dict:
+    rows = [{k: float(v) for k, v in row.items() if "seconds" not in k} for row in learn.metric_history.rows]
+    return {"rows": rows, "weights": torch.cat([p.detach().flatten() for p in learn.model.parameters()]).tolist()}
+
+
+def autoencoder(path):
+    learn = codes_learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3)
+    return codes_seen(learn)
+
+
+def autoencoder_by_samples(path):
+    learn = codes_learner(path)
+    with several(learn):
+        learn.fit_samples(120, 5e-3)
+    return codes_seen(learn) | {"samples": learn.samples}
+
+
+def autoencoder_parts(path):
+    learn = codes_learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3)
+    return learn.parts.sums
+
+
+def other_pictures(path):
+    return message_of(codes_learner(path, count=84 if rank_distrib() else 168), "fit", 1)
 
 
 def frozen(path):
@@ -253,8 +301,20 @@ class KeepFirstBatch(Callback):
             self.seen = (255 * self.x).round().sum((1, 2, 3)).tolist()
 
 
-BOTH = (plain, off_grid, fixed_order, two_fits, quantized, stopped, stopped_early)  # compared with one process
+BOTH = (  # compared with one process
+    plain,
+    off_grid,
+    fixed_order,
+    two_fits,
+    quantized,
+    stopped,
+    stopped_early,
+    autoencoder,
+    autoencoder_by_samples,
+)
 SEVERAL = (
+    autoencoder_parts,
+    other_pictures,
     frozen,
     drawn_late,
     files,

@@ -13,7 +13,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from siren_fastai.autoencoder.decoders.fields import FieldsDecoder
+from siren_fastai.autoencoder.decoders.manifold import ImageManifoldDecoder
 from siren_fastai.autoencoder.decoders.patches import PatchDecoder
+from siren_fastai.autoencoder.default import default_lr
 from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
 from siren_fastai.autoencoder.learner import autoencoder_learner
 from siren_fastai.autoencoder.model import Autoencoder
@@ -136,16 +139,38 @@ def test_what_does_not_fit_is_a_clear_error(trained, use, words):
         use(trained)
 
 
+DEFAULTS = [  # pixels per side, code size, gray, decoder
+    (16, 20, False, FieldsDecoder),
+    (14, 11, True, FieldsDecoder),
+    (16, None, False, ImageManifoldDecoder),  # 80 images have fewer components than 102
+    (72, 11, True, ImageManifoldDecoder),
+]
+
+
 def tile_loaders(**options):
     images, groups = tile_images(84, size=16)
     return PictureDataLoaders.from_images(images, groups, 20, **options)
 
 
-def test_the_default_network_fits_the_images_and_the_code_size():
-    for options, code_size, shape in (({}, None, (3, 16, 16)), ({"gray": True}, 11, (1, 16, 16))):
-        learn = autoencoder_learner(tile_loaders(**options), code_size=code_size)
-        assert learn.model.code_size == (code_size or 102) and learn.image_shape == shape
-        assert learn.reconstruct(torch.zeros(shape)).shape == (1, *shape)
+@pytest.mark.parametrize("size, code_size, gray, kind", DEFAULTS)
+def test_the_default_network_fits_the_images_and_the_code_size(size, code_size, gray, kind):
+    images, groups = tile_images(84, size=16)
+    dls = PictureDataLoaders.from_images(images, groups, 20, size=size, gray=gray)
+    learn = autoencoder_learner(dls, code_size=code_size)
+    shape = (1 if gray else 3, size, size)
+    assert learn.model.code_size == (code_size or 102) and learn.image_shape == shape
+    assert isinstance(learn.model.decoder, kind) and learn.lr == default_lr(learn.model)
+    assert learn.reconstruct(torch.zeros(shape)).shape == (1, *shape)
+    assert learn.decode(torch.zeros(learn.model.code_size), 40).shape == (1, shape[0], 40, 40)
+
+
+def test_the_default_network_starts_from_the_training_images(tmp_path):
+    images, groups = tile_images(84, size=16)
+    learn = quiet(autoencoder_learner(PictureDataLoaders.from_images(images, groups, 20, path=tmp_path), code_size=40))
+    start = learn.validate()[0]
+    assert start < 0.8 * (images[groups % 21 == 20] / 255).sub(images.float().mean() / 255).abs().mean()
+    learn.fit_one_cycle(3)
+    assert learn.validate()[0] < 1.05 * start
 
 
 IMPOSSIBLE = [

@@ -65,6 +65,14 @@ def test_samples_seen_are_those_of_all_processes(ranks):
     assert [row["samples_seen"] for row in ranks[1]["plain"]["rows"]] == [99, 198, 297, 396]
 
 
+def test_each_process_trains_on_its_own_half_of_every_batch_of_images(ranks, tmp_path):
+    whole = distributed_fits.autoencoder_parts(tmp_path)
+    halves = [rank["autoencoder_parts"] for rank in ranks]
+    assert [len(batch) for half in halves for batch in half] == [20] * 8
+    for batch, first, second in zip(whole, *halves, strict=True):
+        assert first + second == pytest.approx(batch, rel=1e-12)
+
+
 def test_frozen_layers_stay_as_they_are_and_train_afterwards(ranks):
     assert all(rank["frozen"]["kept"] and rank["frozen"]["freed"] for rank in ranks)
     assert ranks[0]["frozen"]["weights"] == ranks[1]["frozen"]["weights"]
@@ -117,6 +125,7 @@ def test_augmented_images_are_those_of_one_process_each_with_its_own_part(ranks,
 
 ERRORS = [
     ("other_data", "set_seed"),
+    ("other_pictures", "the processes hold other samples"),
     ("too_few_samples", "too few for 2 processes"),
     ("rate_finder", "`lr_find` works"),
 ]

@@ -11,7 +11,7 @@ from fastcore.foundation import L
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.autoencoder.default import CODE_SIZE, default_autoencoder
+from siren_fastai.autoencoder.default import CODE_SIZE, default_autoencoder, default_lr
 from siren_fastai.autoencoder.inputs import as_images
 from siren_fastai.autoencoder.results import show_reconstructions
 from siren_fastai.callbacks.code_spread import CodeSpread
@@ -180,14 +180,14 @@ class AutoencoderLearner(IndexedLearner):
 @delegates(Learner.__init__, but=["loss_func"])
 def autoencoder_learner(
     dls: DataLoaders,  # of images, such as `tile_dataloaders()` or `PictureDataLoaders.from_images(folder)`
-    model: nn.Module | None = None,  # an `Autoencoder`; None is `default_autoencoder`
+    model: nn.Module | None = None,  # an `Autoencoder`; None is `default_autoencoder`, which takes a while to start
     code_size: int | None = None,  # values per code; None is the model's, or 102
     loss: str | Callable = "l1",  # between images: "l1", "l2", or a function of prediction and target
     positions: int | None = None,  # train on so many random pixels of each image; None is all of them
     spread: float = 0.0,  # weight of the spread of the codes in the training loss, see `CodeSpread`
     metrics=None,  # None is the `PSNR`
     opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
-    lr: float = 1e-3,  # the default of `fit_samples` and `fit_one_cycle`
+    lr: float | None = None,  # the default of `fit_samples` and `fit_one_cycle`; None is 2e-4 for fields, else 1e-3
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay
     cbs=None,  # further callbacks
@@ -203,6 +203,7 @@ def autoencoder_learner(
     cbs = [*L(cbs), *([SamplePositions(positions)] if positions is not None else [])]
     cbs += [CodeSpread(spread)] if spread else []
     metrics = default_metrics(dls) if metrics is None else metrics
+    lr = default_lr(model) if lr is None else lr
     options = dict(opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, cbs=cbs, **kwargs)
     return AutoencoderLearner(dls, model, loss_func=_loss(loss), **options)
 

@@ -6,7 +6,7 @@ PCA         102 components of the training tiles, no training
 note        three-layer CNN and `ImageManifoldDecoder`, Adam 1e-3, cosine per step, L1, batches of 64: the note's best
 note+50     the same with a third frequency, 50 rad per unit: the Nyquist frequency of 32 pixels
 note shift  the same as "note" with its augmentation: mirrored, upside down, moved by up to 4 pixels
-fields      `fields_autoencoder`: its start from the training tiles, then Adam 3e-4, L1 of all pixels, batches of 64
+fields      `fields_autoencoder`: its start from the training tiles, then Adam 1.5e-4, L1 of all pixels
 local       the note's encoder with `LocalCodesDecoder`, trained as the note
 modulated   the note's encoder with `ModulatedSirenDecoder`, trained as the note
 
@@ -106,8 +106,8 @@ def train_fields(row: str, seed: int, options) -> dict:
     model = fields_autoencoder(dls.train_ds.images, CODE, seed=seed)
     spent, begun, n = time.process_time() - start, errors(model, dls), len(dls.train_ds)
     steps = (options.samples - n) // 64
-    opt = torch.optim.Adam(model.parameters(), lr=3e-4, betas=(0.9, 0.99), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, 3e-4, steps, pct_start=0.05)
+    opt = torch.optim.Adam(model.parameters(), lr=1.5e-4, betas=(0.9, 0.99), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, 1.5e-4, steps, pct_start=0.05, cycle_momentum=False)
     run = run_loop(model, dls, steps, opt, schedule, lambda images: F.l1_loss(model(images), images))
     run["curve"] = [(n, *begun)] + [(n + seen, *found) for seen, *found in run["curve"]]
     return run | dict(seconds=run["seconds"] + spent)

@@ -59,19 +59,20 @@ class Experts(nn.Module):
     ) -> Tensor:  # (n, code_size)
         """Return the codes of images: each expert's values are drawn, and those with the lowest L1 are kept.
 
-        Gradients are those without `steps`.
+        With `steps` the codes have no gradient: at its lowest L1, a code's own change adds nothing to the fields'.
         """
         values = torch.stack([self.analyse(images, i) for i in range(len(self.fields))], 1)
         with torch.no_grad():
             best = torch.stack([self.error(images, i, values[:, i]) for i in range(len(self.fields))], 1).argmin(1)
         chosen = values[torch.arange(len(images), device=images.device), best]
-        chosen = chosen + (self._refined(images, chosen.detach(), best, steps) - chosen).detach()
+        if steps:
+            chosen = self._refined(images, chosen.detach(), best, steps)
         return torch.cat([(chosen - self.shift) / self.scale, self.choices[best]], 1)
 
     def _refined(self, images: Tensor, values: Tensor, best: Tensor, steps: int) -> Tensor:
         """(n, n_values): better values for the experts `best` (n,)."""
         found = values.clone()
-        for i in best.unique().tolist() if steps else []:
+        for i in best.unique().tolist():
             rows = best == i
             found[rows] = refined(self.fields[i], self.cells[i], images[rows], values[rows], steps)
         return found

@@ -16,8 +16,9 @@ STEPS = 15  # on tiles: L1 .0356 after 10, .0351 after 15, .0348 after 20, .0344
 class FieldsEncoder(nn.Module):
     """The code that draws an image with the lowest L1, by the best of several sets of fields.
 
-    It has fields of its own, 275 072 parameters with the defaults; `fields_autoencoder` has it share the decoder's. Its
-    gradients are those of `steps=0`, a projection.
+    It has fields of its own, 275 072 parameters with the defaults; `fields_autoencoder` has it share the decoder's.
+    With `steps`, its codes have no gradient, so that nothing before or in the encoder learns from them: the fields
+    learn as the decoder's. The gradients of a projection that isn't used made them worse.
     Shapes: (n, channels, height, width) -> (n, code_size).
     Raises: as `Experts`.
     """
@@ -27,7 +28,7 @@ class FieldsEncoder(nn.Module):
         shape: Sequence[int] = (3, 32, 32),  # (channels, height, width) of the images
         code_size: int = 102,  # values per code
         experts: Sequence[tuple[int, int]] = EXPERTS,  # (pixels per side of a cell, fields on that grid)
-        steps: int = STEPS,  # towards the lowest L1; 0 is the lowest squared error, for training with L2
+        steps: int = 0,  # towards the lowest L1; 0 is the lowest squared error, a projection that trains
     ):
         super().__init__()
         self.experts = Experts(shape, code_size, experts)

@@ -1,6 +1,6 @@
 """Autoencoders with codes of 102 values on tiles of 32x32 pixels, compared at equal training samples.
 
-python benchmarks/autoencoder.py [--rows PCA note ...] [--seeds 0 1 2] [--samples 76800] [--positions 64]
+python benchmarks/autoencoder.py [--rows PCA note ...] [--seeds 0 1 2] [--samples 76800] [--positions 64] [--photos DIR]
 
 PCA         102 components of the training tiles, no training
 note        three-layer CNN and `ImageManifoldDecoder`, Adam 1e-3, cosine per step, L1, batches of 64: the note's best
@@ -13,6 +13,7 @@ modulated   the note's encoder with `ModulatedSirenDecoder`, trained as the note
 All rows see the same tiles in the same order, as they are but for "note shift". Networks of positions are trained on
 `--positions` random pixels of each tile. Numbers are of all pixels of the tiles of held-out instances, in eval mode,
 clamped to [0, 1]. Every run is kept in `results/autoencoder_runs.json`; a run that is there isn't repeated.
+`--photos` takes squares of the photos in a folder instead, 16 pixels apart, and holds out every fourth photo.
 """
 
 import argparse
@@ -33,7 +34,9 @@ from siren_fastai.autoencoder.encoders.conv import EncoderConv2d
 from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.pca import fit_pca
+from siren_fastai.data.picture_loaders import PictureDataLoaders
 from siren_fastai.data.picture_sets import tile_dataloaders
+from siren_fastai.datasets.patches import image_patches
 
 CODE = 102
 RUNS = Path("benchmarks/results/autoencoder_runs.json")
@@ -54,11 +57,14 @@ NOTE_LIKE = {
 }
 
 
-def loaders(row: str, seed: int):
-    """The tiles, in an order that the seed draws."""
+def loaders(row: str, seed: int, options):
+    """The images, in an order that the seed draws."""
     set_seed(seed, reproducible=True)
     moved = row == "note shift"
-    return tile_dataloaders(bs=64, device="cpu", shift=4 if moved else 0, flip=moved)
+    how = dict(bs=64, device="cpu", shift=4 if moved else 0, flip=moved)
+    if options.photos is None:
+        return tile_dataloaders(**how)
+    return PictureDataLoaders.from_images(*image_patches(options.photos, stride=16, channels=3), valid=4, **how)
 
 
 def stream(dls, steps: int):
@@ -91,7 +97,7 @@ def pixels_loss(model, images, positions: int):
 
 def train_as_the_note(row: str, seed: int, options) -> dict:
     """Adam at 1e-3 with a cosine over the steps."""
-    dls = loaders(row, seed)
+    dls = loaders(row, seed, options)
     model = NOTE_LIKE[row]()
     steps = options.samples // 64
     opt = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -101,7 +107,7 @@ def train_as_the_note(row: str, seed: int, options) -> dict:
 
 def train_fields(row: str, seed: int, options) -> dict:
     """From its start, with a warm-up and a cosine; the start's seconds count, and its samples are all tiles, once."""
-    dls = loaders(row, seed)
+    dls = loaders(row, seed, options)
     start = time.process_time()
     model = fields_autoencoder(dls.train_ds.images, CODE, seed=seed)
     spent, begun, n = time.process_time() - start, errors(model, dls), len(dls.train_ds)
@@ -133,7 +139,7 @@ def run_loop(model, dls, steps: int, opt, schedule, loss_of) -> dict:
 
 def components(row: str, seed: int, options) -> dict:
     """The components of largest variance of the training tiles, and their mean."""
-    dls = loaders(row, seed)
+    dls = loaders(row, seed, options)
     start = time.process_time()
     pca = fit_pca(dls.train_ds.images, CODE)
     spent = time.process_time() - start
@@ -178,9 +184,11 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--samples", type=int, default=76800)
     parser.add_argument("--positions", type=int, default=64, help="random pixels per tile and step")
+    parser.add_argument("--photos", type=Path, help="a folder of photos instead of the tiles")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    protocol = dict(samples=options.samples, positions=options.positions)
+    images = options.photos.name if options.photos else "tiles"
+    protocol = dict(images=images, samples=options.samples, positions=options.positions)
     runs = json.loads(RUNS.read_text())["rows"] if RUNS.exists() else []
     for seed in options.seeds:
         for row in options.rows:
@@ -191,7 +199,8 @@ def main():
                 print({k: v for k, v in runs[-1].items() if k != "curve"}, runs[-1]["curve"][-1], flush=True)
     of_protocol = [run for run in runs if protocol.items() <= run.items()]
     names = [row for row in ROWS if any(run["row"] == row for run in of_protocol)]
-    report("autoencoder", summary({row: [run for run in of_protocol if run["row"] == row] for row in names}), protocol)
+    name = "autoencoder" if images == "tiles" else f"autoencoder_{images}"
+    report(name, summary({row: [run for run in of_protocol if run["row"] == row] for row in names}), protocol)
 
 
 if __name__ == "__main__":

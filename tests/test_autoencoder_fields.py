@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from siren_fastai.autoencoder import pca
 from siren_fastai.autoencoder.color_fields import ColorFields, count_chroma
 from siren_fastai.autoencoder.decoders.fields import FieldsDecoder
 from siren_fastai.autoencoder.encoders.fields import FieldsEncoder
@@ -46,6 +47,18 @@ def test_axes_are_those_of_the_singular_value_decomposition(n):
     np.testing.assert_allclose(np.abs(axes.numpy() @ expected.T), np.eye(3), atol=2e-3)
 
 
+def test_many_values_and_samples_give_nearly_the_same_axes_and_draw_nothing_from_the_callers_generator(monkeypatch):
+    samples = noise(200, 60, seed=1) @ torch.diag(0.8 ** torch.arange(60.0))
+    mean, exact = principal_axes(samples, 6)
+    monkeypatch.setattr(pca, "EXACT", 50)
+    state = torch.get_rng_state()
+    found_mean, found = principal_axes(samples, 6)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(principal_axes(samples, 6)[1], found)
+    torch.testing.assert_close(found_mean, mean)
+    torch.testing.assert_close((found @ exact.T).abs(), torch.eye(6), atol=1e-2, rtol=0)
+
+
 def test_an_integer_weight_is_so_many_copies():
     samples, weights = noise(30, 5), torch.arange(30) % 3
     mean, axes = principal_axes(samples, 2, weights.float())
@@ -56,13 +69,13 @@ def test_an_integer_weight_is_so_many_copies():
 
 def test_pca_of_bytes_and_floats_is_one_and_its_error_is_what_the_other_components_explain(tiles):
     images = as_floats(tiles)
-    pca = fit_pca(tiles, 20)
-    torch.testing.assert_close(pca.mean, fit_pca(images, 20).mean)
+    fitted = fit_pca(tiles, 20)
+    torch.testing.assert_close(fitted.mean, fit_pca(images, 20).mean)
     flat = images.flatten(1)
     spectrum = torch.linalg.svdvals(flat - flat.mean(0)) ** 2
-    error = (pca.encode(images) @ pca.axes + pca.mean - flat).square().sum()
+    error = (fitted.encode(images) @ fitted.axes + fitted.mean - flat).square().sum()
     assert error.item() == pytest.approx(spectrum[20:].sum().item(), rel=1e-3)
-    drawn = pca.decode(pca.encode(images))
+    drawn = fitted.decode(fitted.encode(images))
     assert drawn.shape == images.shape
     assert drawn.min() >= 0 and drawn.max() <= 1
 
@@ -112,9 +125,9 @@ def test_values_that_a_small_grid_has_no_use_for_are_zero_and_ignored():
 def test_fitted_luma_is_the_pca_of_gray_images():
     images = noise(40, 1, 4, 4)
     fields = ColorFields(5, 1, (4, 4)).fit_(images, torch.ones(40))
-    pca = fit_pca(images, 5)
+    fitted = fit_pca(images, 5)
     drawn = fields.synthesise(fields.analyse(images)).clamp(0, 1)
-    torch.testing.assert_close(drawn, pca.decode(pca.encode(images)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(drawn, fitted.decode(fitted.encode(images)), atol=1e-4, rtol=0)
 
 
 def test_aligned_fields_draw_the_same_from_values_near_the_references():
@@ -260,8 +273,8 @@ def test_colors_are_clamped_and_still_learn():
 
 def test_before_training_it_is_below_pca_on_tiles_it_has_not_seen(tiles, started):
     seen, unseen = as_floats(tiles[:400]), as_floats(tiles[400:])
-    pca = fit_pca(seen, 40)
-    l1_of_pca = (pca.decode(pca.encode(unseen)) - unseen).abs().mean()
+    fitted = fit_pca(seen, 40)
+    l1_of_pca = (fitted.decode(fitted.encode(unseen)) - unseen).abs().mean()
     with torch.no_grad():
         l1 = (started.eval()(unseen) - unseen).abs().mean()
     assert l1 < 0.85 * l1_of_pca

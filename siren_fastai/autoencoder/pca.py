@@ -9,6 +9,9 @@ from siren_fastai.autoencoder.shapes import check_count, check_images
 
 __all__ = ["PcaImages", "as_floats", "fit_pca", "principal_axes"]
 
+EXACT = 3072  # values per sample, or samples: 5 seconds on one core; beyond, axes are found by random projections
+PASSES, OVERSAMPLE = 6, 20  # of those: through the samples, and axes that are found besides the wanted ones
+
 
 @dataclass(frozen=True)
 class PcaImages:
@@ -53,6 +56,7 @@ def principal_axes(
 ) -> tuple[Tensor, Tensor]:  # (d,) and (count, d)
     """Return the samples' weighted mean, and the orthonormal directions of largest variance around it, largest first.
 
+    With more than `EXACT` samples of more values than that, they are near those, the last few axes least.
     Raises: ValueError unless `count` is at most d, and less than the number of samples.
     """
     n, d = samples.shape
@@ -61,10 +65,23 @@ def principal_axes(
     weights = torch.full((n,), 1 / n).to(samples) if weights is None else weights / weights.sum()
     mean = weights @ samples
     centered = (samples - mean) * weights.sqrt()[:, None]
+    if min(n, d) > EXACT:
+        return mean, _leading_axes(centered, count)
     if n >= d:
         return mean, torch.linalg.eigh(centered.T @ centered)[1][:, -count:].flip(1).T.contiguous()
     along = torch.linalg.eigh(centered @ centered.T)[1][:, -count:].flip(1)  # the same axes, of a smaller matrix
     return mean, torch.linalg.qr(centered.T @ along)[0].T.contiguous()
+
+
+def _leading_axes(centered: Tensor, count: int) -> Tensor:
+    """(count, d): nearly the axes of largest variance, the same ones at each call.
+
+    Source: Halko et al. 2011, arXiv:0909.4061, algorithm 5.1.
+    """
+    with torch.random.fork_rng([centered.device] if centered.is_cuda else []):
+        torch.manual_seed(0)
+        axes = torch.svd_lowrank(centered, min(count + OVERSAMPLE, *centered.shape), PASSES)[2]
+    return axes[:, :count].T.contiguous()
 
 
 def as_floats(

@@ -24,7 +24,7 @@ from siren_fastai.study.autoencoding.scores import (
     samples_to_levels,
     spread_of_codes,
 )
-from siren_fastai.study.autoencoding.training import train
+from siren_fastai.study.autoencoding.training import Course, train
 
 __all__ = ["run_autoencoder"]
 
@@ -43,20 +43,18 @@ def run_autoencoder(settings: Mapping, folder: Path) -> dict:
     images, train_images = images_as_they_are(dls.valid_ds), images_as_they_are(dls.train_ds)
     model = autoencoder_of(settings, train_images).to(dls.device)
     model.encode(images[:2])  # images of another shape are an error here
-    history, seen = _trained(settings, dls, model, images)
+    course = _trained(settings, dls, model, images)
     with replacing(folder / "history.csv") as temporary:
-        history.to_csv(temporary, index=False)
+        course.history.to_csv(temporary, index=False)
     if settings["pictures"]:
         _draw(model, images[:: max(1, len(images) // PICTURES)][:PICTURES], folder)
-    return {**_scores(settings, model, images, train_images), **_work(settings, history, seen, model)}
+    return {**_scores(settings, model, images, train_images), **_work(settings, course, model)}
 
 
-def _trained(
-    settings: Mapping, dls: PictureDataLoaders, model: Autoencoder, images: Tensor
-) -> tuple[pd.DataFrame, int]:
-    """The history, and the samples that training saw; principal components have none, and saw all."""
+def _trained(settings: Mapping, dls: PictureDataLoaders, model: Autoencoder, images: Tensor) -> Course:
+    """How training went; principal components have none, and saw all images."""
     if settings["encoder"] == "pca":
-        return pd.DataFrame(columns=list(HISTORY_COLUMNS)), len(dls.train_ds)
+        return Course(pd.DataFrame(columns=list(HISTORY_COLUMNS)), len(dls.train_ds))
     return train(settings, dls, model, lambda: {**quality(model, images), **spread_of_codes(model, images)})
 
 
@@ -76,14 +74,13 @@ def _gap(value: float | None, other: float | None) -> float | None:
     return None if value is None or not other else abs(value - other) / other
 
 
-def _work(settings: Mapping, history: pd.DataFrame, samples: int, model: Autoencoder) -> dict:
+def _work(settings: Mapping, course: Course, model: Autoencoder) -> dict:
     counts = {f"n_{name}": count_parameters(getattr(model, name)) for name in ("encoder", "decoder")}
-    steps, seconds = (history[name].iloc[-1].item() if len(history) else 0 for name in ("steps", "seconds"))
     return {
-        **best(history),
-        **samples_to_levels(history, settings["levels"], settings["level_unit"]),
-        **dict(samples_seen=samples, total_steps=steps, train_seconds=seconds),
-        **dict(seconds_per_1000=1000 * seconds / samples if samples else None),
+        **best(course.history),
+        **samples_to_levels(course.history, settings["levels"], settings["level_unit"]),
+        **dict(samples_seen=course.samples, total_steps=course.steps, train_seconds=course.seconds),
+        **dict(seconds_per_1000=1000 * course.seconds / course.samples if course.samples else None),
         **dict(n_parameters=sum(counts.values()), **counts),
     }
 

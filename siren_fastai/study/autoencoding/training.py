@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 from fastai.callback.core import Callback, CancelValidException
@@ -18,7 +19,17 @@ from siren_fastai.data.share import samples_of_batch
 from siren_fastai.optimizers import OPTIMIZERS
 from siren_fastai.study.autoencoding.scores import HISTORY_COLUMNS
 
-__all__ = ["train"]
+__all__ = ["Course", "train"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training went: HISTORY_COLUMNS, and the samples, steps and seconds of all of it."""
+
+    history: pd.DataFrame
+    samples: int
+    steps: int = 0
+    seconds: float = 0.0
 
 
 class _Evaluate(Callback):
@@ -61,8 +72,8 @@ def train(
     dls: PictureDataLoaders,
     model: Autoencoder,  # trained in place
     evaluate: Callable[[], dict],  # what the history says of the model at this time
-) -> tuple[pd.DataFrame, int]:
-    """Train for `max_samples`, and return the history, HISTORY_COLUMNS, and the samples that were seen.
+) -> Course:
+    """Train for `max_samples`.
 
     Seconds are the processor's, without evaluations; on a GPU, the clock's. A loss that is not a number ends the fit.
     """
@@ -76,4 +87,4 @@ def train(
     learn = Learner(dls, model, loss, **options)
     with learn.no_bar(), learn.no_logging():
         learn.fit(epochs_for(most, dls.train))
-    return pd.DataFrame(watch.rows, columns=list(HISTORY_COLUMNS)), watch.seen
+    return Course(pd.DataFrame(watch.rows, columns=list(HISTORY_COLUMNS)), watch.seen, watch.steps, watch.seconds)

@@ -58,7 +58,7 @@ from siren_fastai.datasets.patches import image_patches
 from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
-from siren_fastai.figures import fit_figure, show_pictures
+from siren_fastai.figures import fit_figure, mosaic, show_pictures
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.fits.fit import fit_image
 from siren_fastai.fits.settings import FitSettings
@@ -203,6 +203,7 @@ __all__ = [
     "load_start",
     "load_study",
     "mixed_dataloaders",
+    "mosaic",
     "muon",
     "pack_labels",
     "pixel_order",

@@ -19,6 +19,7 @@ SIZES = {
     "06_callbacks_elsewhere": ("hidden, epochs = [32, 16], 10", "hidden, epochs = [8, 4], 2"),
     "07_analysis": ("size, epochs, seeds = 128, (3, 5, 20), 3", "size, epochs, seeds = 24, (1, 2), 1"),
     "08_compress": ("size, steps, rates = 192, 500, (0.35, 0.7, 1.4)", "size, steps, rates = 32, 10, (4.0, 5.0, 6.0)"),
+    "10_position_and_code": ("tiles, epochs = 2000, 3", "tiles, epochs = 168, 1"),
     "11_learned_starts": ("meta_steps, n_faces, steps = 150, 4, 30", "meta_steps, n_faces, steps = 3, 1, 4"),
     "09_studies": ("size, steps, seeds = 32, 150, 3", "size, steps, seeds = 16, 3, 2"),
 }
@@ -57,7 +58,7 @@ def test_every_notebook_in_the_folder_is_tested():
 
 
 def test_the_notebooks_together_stay_small():
-    assert sum(path.stat().st_size for path in (ROOT / "nbs").glob("*.ipynb")) < 1_800_000
+    assert sum(path.stat().st_size for path in (ROOT / "nbs").glob("*.ipynb")) < 2_100_000
 
 
 @pytest.mark.slow

@@ -194,7 +194,9 @@ def test_the_generated_collections_have_their_sizes_and_splits(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
     tiles = tile_dataloaders(count=84, cache=False)
     assert torch.equal(tiles.train_ds.images, tile_dataloaders(count=84, cache=tmp_path).train_ds.images)
-    assert tiles.train_ds.augment == Augment(0.4, 0.2, 4, (32, 32))
+    assert tiles.train_ds.augment is None
+    notes = tile_dataloaders(count=84, shift=4, flip=True, cache=False)
+    assert notes.train_ds.augment == Augment(0.4, 0.2, 4, (32, 32))
 
 
 def test_tiles_are_split_by_instance_and_gray_on_request():

@@ -171,6 +171,9 @@ def test_the_default_network_starts_from_the_training_images(tmp_path):
     assert start < 0.8 * (images[groups % 21 == 20] / 255).sub(images.float().mean() / 255).abs().mean()
     learn.fit_one_cycle(3)
     assert learn.validate()[0] < 1.05 * start
+    learn.export("fields.pkl")
+    loaded = quiet(load_learner(tmp_path / "fields.pkl"))
+    torch.testing.assert_close(loaded.reconstruct(images[:3], 32), learn.reconstruct(images[:3], 32))
 
 
 IMPOSSIBLE = [

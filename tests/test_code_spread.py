@@ -9,6 +9,7 @@ from learners import plain_learner, weights
 from torch import nn
 
 from siren_fastai.callbacks.code_spread import CodeSpread
+from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.spread import code_spread
 
@@ -125,6 +126,13 @@ def test_a_weight_of_zero_reports_and_changes_nothing(tmp_path):
         each.fit(2, 1e-2)
     assert all(torch.equal(a, b) for a, b in zip(weights(learn).values(), weights(plain).values(), strict=True))
     assert learn.metric_history.rows[-1]["loss_batch_std"] > 0
+
+
+def test_codes_without_a_gradient_are_reported_with_a_warning(tmp_path):
+    learn = spread_learner(tmp_path, 0.1)
+    with pytest.warns(UserWarning, match="have no gradient, so that a `weight` of 0.1 doesn't change them") as found:
+        learn.fit(2, 1e-2, cbs=FreezeLayers("0.*"))
+    assert len(found) == 1 and learn.metric_history.rows[1]["loss_batch_std"] > 0
 
 
 def test_no_hook_and_no_column_stay_after_an_interruption(tmp_path):

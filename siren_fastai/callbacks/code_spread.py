@@ -1,6 +1,7 @@
 """Keep the codes of an autoencoder near zero and apart from each other while it trains."""
 
 import math
+import warnings
 from collections.abc import Callable
 
 from fastai.callback.core import Callback
@@ -22,7 +23,8 @@ class CodeSpread(Callback):
 
     The spread is the sum of the two parts of `code_spread`, over a batch with the parts of all processes. During a fit
     the table has their means over the epoch's training batches: loss_reconstruction (the loss without the spread),
-    loss_batch_std and loss_batch_mean. A weight of 0 reports them all the same.
+    loss_batch_std and loss_batch_mean. A weight of 0 reports them all the same. Codes without a gradient, such as those
+    of a frozen encoder, stay as they are: a warning says so.
     Raises: ValueError for a weight below 0, and as a fit begins if the network has no module called `of`.
     Source: note 002.
     """
@@ -45,6 +47,7 @@ class CodeSpread(Callback):
         if isinstance(self.of, str):
             self._module()
         self._restart()
+        self.warned = False
         self.learn.metrics = [*self._other_metrics(), *self.means]  # before the Recorder names its columns
 
     def before_train(self):
@@ -58,7 +61,9 @@ class CodeSpread(Callback):
     def after_loss(self):
         if not self.training:
             return
-        parts = code_spread(self._codes())
+        codes = self._codes()
+        self._warn_once(codes)
+        parts = code_spread(codes)
         spread, n = self.weight * sum(parts), samples_of_batch(self.learn)
         for mean, value in zip(self.means, (self.learn.to_detach(self.loss, cpu=False), *parts), strict=True):
             mean.add(value.detach(), n)
@@ -87,6 +92,15 @@ class CodeSpread(Callback):
         self.batch_codes = output
         self.code_hook.remove()
         self.code_hook = None
+
+    def _warn_once(self, codes: Tensor):
+        if self.weight and not self.warned and not codes.requires_grad:
+            self.warned = True
+            warnings.warn(
+                f"CodeSpread: the codes of {self.of!r} have no gradient, so that a `weight` of {self.weight:g} doesn't "
+                "change them: is the encoder frozen, or one that isn't trained? A weight of 0 only reports",
+                stacklevel=2,
+            )
 
     def _codes(self) -> Tensor:
         """The codes of the batch of all processes."""

@@ -39,6 +39,20 @@ def medians(axes) -> list[float]:
     return [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
 
 
+def test_a_group_has_one_colour_in_all_panels_though_some_lack_it():
+    rows = pd.concat(
+        [histories({(2, 0, 0.1): [1, 2], (4, 0, 0.1): [3, 4]}).assign(image="a"), histories({(1, 0, 0.1): [5, 6]})]
+        + [histories({(2, 0, 0.1): [7, 8]})]
+    ).fillna({"image": "b"})
+    rows["slug"] += rows["image"]
+    figure = draw({**CURVES, "panel": "image"}, rows)
+    (legend,) = figure.legends
+    named = {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.get_lines(), strict=True)}
+    assert list(named) == ["1", "2", "4"] and len(set(named.values())) == 3
+    drawn = [[line.get_color() for line in axes.lines] for axes in figure.axes]
+    assert drawn == [[named["2"], named["4"]], [named["1"], named["2"]]]
+
+
 def test_a_curve_is_the_median_of_its_runs_with_a_band_from_minimum_to_maximum():
     figure = draw(CURVES, histories({(1, 0, 0.1): [20, 30], (1, 1, 0.1): [21, 33], (1, 2, 0.1): [25, 31]}))
     (axes,) = figure.axes

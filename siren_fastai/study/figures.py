@@ -11,7 +11,15 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from siren_fastai.study.drawing.panels import draw_curves, draw_ranges, label, lines_of, wants_log
+from siren_fastai.study.drawing.panels import (
+    colors_of,
+    draw_curves,
+    draw_ranges,
+    group_text,
+    label,
+    lines_of,
+    wants_log,
+)
 from siren_fastai.study.drawing.specs import FigureSpec, read_figure
 from siren_fastai.study.experiment import Plain
 from siren_fastai.study.judging.retuning import best_values, take_best
@@ -53,15 +61,15 @@ def draw(
         raise ValueError(f"no rows to draw {spec.y} of; are the experiments finished?")
     panels = in_order(column(rows, spec.panel)) if spec.panel else [None]
     parts = [where(rows, {spec.panel: value}) if spec.panel else rows for value in panels]
-    figure, curves = _page(spec, rows, len(panels)), spec.kind == "curves"
+    figure, curves, colors = _page(spec, rows, len(panels)), spec.kind == "curves", colors_of(spec, rows)
     grid, lines = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], [] if curves else lines_of(spec, rows)
     for axes, part, value in zip(grid, parts, panels, strict=True):
-        draw_curves(axes, spec, part) if curves else draw_ranges(axes, spec, part, lines)
+        draw_curves(axes, spec, part, colors) if curves else draw_ranges(axes, spec, part, lines, colors)
         if spec.panel:
             axes.set_title(f"{label(spec.panel)} {value}", fontsize=10)
     grid[0].set_ylabel(label(spec.y if curves else spec.x or spec.group))
     if spec.group and (curves or spec.x):
-        _add_legend(figure, label(spec.group))
+        _add_legend(figure, label(spec.group), list(map(group_text, colors)))
     if wants_log(spec, rows):
         for axes in figure.axes:
             (axes.set_yscale if curves else axes.set_xscale)("log")
@@ -105,10 +113,11 @@ def _page(spec: FigureSpec, rows: pd.DataFrame, panels: int) -> Figure:
     return Figure(figsize=(WIDTH * panels, 1.3 + LINE_HEIGHT * lines * max(1.0, 0.7 * colors)), layout="constrained")
 
 
-def _add_legend(figure: Figure, title: str) -> None:
+def _add_legend(figure: Figure, title: str, order: Sequence[str]) -> None:
     """One legend for all panels, to their right."""
     named = {
         text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
+    named = {text: named[text] for text in order if text in named}
     columns = 1 + (len(named) - 1) // LEGEND_LINES
     figure.legend(named.values(), named, title=title, loc="outside right", fontsize=8, title_fontsize=8, ncols=columns)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from siren_fastai.study.table import better_of, column, in_order, median, numbers_of, so_far, spread, where
 
-__all__ = ["draw_curves", "draw_ranges", "label", "lines_of", "wants_log"]
+__all__ = ["colors_of", "draw_curves", "draw_ranges", "group_text", "label", "lines_of", "wants_log"]
 
 LABELS = {"psnr": "PSNR (dB)", "best_psnr": "best PSNR (dB)", "ssim": "SSIM", "mse": "MSE", "lr": "learning rate"}
 LABELS |= {"omega_0": "omega_0", "hidden_omega_0": "hidden omega_0"}
@@ -37,8 +37,12 @@ def wants_log(spec, rows: pd.DataFrame) -> bool:
     return bool(values) and spec.kind != "bars" and min(values) > 0 and max(values) > LOG_RATIO * min(values)
 
 
-def colors_of(values: Sequence) -> dict:
-    """A colour for each value: ten different ones, or shades for more."""
+def colors_of(
+    spec,  # a FigureSpec
+    rows: pd.DataFrame,  # of all panels, so that a group has one colour in all of them
+) -> dict:
+    """Return a colour for each group: ten different ones, or shades for more. Without groups, one for all rows."""
+    values = in_order(column(rows, spec.group)) if spec.group and (spec.x or spec.kind == "curves") else [ALL]
     if len(values) <= 10:
         return {value: colormaps["tab10"](i) for i, value in enumerate(values)}
     return {value: colormaps["viridis"](i / (len(values) - 1)) for i, value in enumerate(values)}
@@ -48,17 +52,19 @@ def draw_curves(
     axes: Axes,
     spec,  # a FigureSpec
     rows: pd.DataFrame,  # histories
+    colors: dict,  # of the groups, see `colors_of`
 ) -> None:
     """Draw the median of each group's runs as a line, and from minimum to maximum a band.
 
     A line ends where a run has no number any more. If one run ends before another begins, each is a line of its own.
     """
-    groups = in_order(column(rows, spec.group)) if spec.group else [ALL]
-    for group, color in colors_of(groups).items():
+    for group, color in colors.items():
         part = rows if group is ALL else where(rows, {spec.group: group})
+        if part.empty:
+            continue
         parts, x, y = part.groupby("slug", sort=False), so_far(rows, spec.x), so_far(rows, spec.y)
         runs = [(run[x].to_numpy(float), run[y].to_numpy(float)) for _, run in parts]
-        _draw_group(axes, runs, color, None if group is ALL else _text(group))
+        _draw_group(axes, runs, color, None if group is ALL else group_text(group))
     axes.set_xlabel(label(spec.x))
     axes.grid(alpha=0.3)
 
@@ -94,29 +100,32 @@ def draw_ranges(
     spec,  # a FigureSpec
     rows: pd.DataFrame,  # results
     lines: Sequence,  # the values that have a line each, from top to bottom
+    colors: dict,  # of the groups, see `colors_of`
 ) -> None:
     """Draw a line for each value: the median as a point or bar, the range over its rows as a thin line.
 
     A median that was not reached, or is infinite, is a text; a range with such an end has an arrow.
     """
-    names, groups = (spec.x or spec.group), in_order(column(rows, spec.group)) if spec.group and spec.x else [ALL]
-    height = 0.7 / len(groups)
-    for group, color in colors_of(groups).items():
-        offset = (groups.index(group) - (len(groups) - 1) / 2) * height
+    names, height = (spec.x or spec.group), 0.7 / len(colors)
+    for count, (group, color) in enumerate(colors.items()):
+        offset = (count - (len(colors) - 1) / 2) * height
         for place, name in enumerate(lines):
             part = where(rows, {names: name} if group is ALL else {names: name, spec.group: group})
             better = better_of(spec.y)
             numbers = spread(numbers_of(part, spec.y, better), better)
             _draw_range(axes, place + offset, numbers, spec.kind, color, height)
         if group is not ALL:
-            axes.plot([], [], "o", color=color, label=_text(group))
-    axes.set_yticks(range(len(lines)), [_text(name) for name in lines], fontsize=8)
+            axes.plot([], [], "o", color=color, label=group_text(group))
+    axes.set_yticks(range(len(lines)), [group_text(name) for name in lines], fontsize=8)
     axes.set(xlabel=label(spec.y), ylim=(len(lines) - 0.4, -0.6))
     axes.locator_params(axis="x", nbins=5)  # numbers of six digits have room
     axes.grid(axis="x", alpha=0.3)
 
 
-def _text(value) -> str:
+def group_text(
+    value,  # of a group
+) -> str:
+    """Return what a legend calls a group."""
     return "none" if value is None else str(value)
 
 

@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--samples", type=int, default=19200)
     options = parser.parse_args()
     set_seed(SEED, reproducible=True)
-    dls = tile_dataloaders(bs=64, shift=0, flip=False)
+    dls = tile_dataloaders(bs=64)
     note, note_l1 = trained(dls, options.samples, note_autoencoder, positions=64)
     learn, l1 = trained(dls, options.samples)
     held_out = dls.valid_ds.images
@@ -58,7 +58,7 @@ def main():
     axes = plt.subplots(len(rows), 1, figsize=(11, 4.6), layout="constrained")[1]
     strips = {title: mosaic(images, COLUMNS, gap=images.shape[-1] // 16) for title, images in rows.items()}
     with replacing("docs/position_and_code.png") as temporary:
-        show_pictures(strips, axes).savefig(temporary, dpi=80)
+        show_pictures(strips, axes).savefig(temporary, dpi=80, pil_kwargs={"optimize": True})
     print(f"{options.samples} tiles, random seed {SEED}, held-out L1: the note's {note_l1:.4f}, default {l1:.4f}")
 
 

@@ -11,7 +11,7 @@ from siren_fastai.autoencoder.fields_start import fields_autoencoder
 from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.shapes import check_count
 
-__all__ = ["CODE_SIZE", "default_autoencoder", "default_lr"]
+__all__ = ["CODE_SIZE", "default_autoencoder", "default_lr", "model_for"]
 
 CODE_SIZE = 102  # values per code: a tenth of the pixels of 32 x 32, as note 002 has it
 MAX_PIXELS = 64 * 64  # for fields, which have weights for every pixel
@@ -44,3 +44,41 @@ def default_lr(
 ) -> float:
     """Return a learning rate for Adam: fields that started from images bear less than drawn weights."""
     return FIELDS_LR if isinstance(getattr(model, "decoder", None), FieldsDecoder) else LR
+
+
+def model_for(
+    dls,  # fastai DataLoaders of images
+    model: nn.Module | None,  # an `Autoencoder`, or None
+    code_size: int | None,  # values per code; None is the model's, or 102
+) -> nn.Module:
+    """Return the given network, if it fits the images and `code_size`, or the default one.
+
+    Raises: TypeError for one without `encode` and `decode`; ValueError for one that doesn't fit.
+    """
+    if model is None:
+        return default_autoencoder(dls, CODE_SIZE if code_size is None else code_size)
+    if not (isinstance(model, nn.Module) and hasattr(model, "encode") and hasattr(model, "decode")):
+        raise TypeError(
+            f"`model` must have `encode` and `decode`, as `Autoencoder(encoder, decoder)` does, got "
+            f"{type(model).__name__}"
+        )
+    own = getattr(model, "code_size", None)
+    if code_size is not None and own is not None and code_size != own:
+        raise ValueError(f"`code_size` is {code_size}, but `model` makes codes of {own} values: leave it out")
+    _check_fit(dls, model)
+    return model
+
+
+@torch.no_grad()
+def _check_fit(dls, model: nn.Module) -> None:
+    """Pass one image through the network. Raises: ValueError if it reads or draws images of another shape."""
+    like, training, shape = next(model.parameters()), model.training, tuple(dls.train_ds.shape)
+    try:
+        drawn = tuple(model.eval()(torch.zeros(1, *shape).to(like)).shape[1:])
+    finally:
+        model.train(training)
+    if drawn != shape:
+        raise ValueError(
+            f"`model` draws images of shape {drawn}, but those of `dls` have {shape}: give its decoder "
+            f"`default_shape={shape[1:]}` and {shape[0]} channels"
+        )

@@ -11,7 +11,7 @@ from fastcore.foundation import L
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.autoencoder.default import CODE_SIZE, default_autoencoder, default_lr
+from siren_fastai.autoencoder.default import default_lr, model_for
 from siren_fastai.autoencoder.inputs import as_images
 from siren_fastai.autoencoder.results import show_reconstructions
 from siren_fastai.callbacks.code_spread import CodeSpread
@@ -199,7 +199,7 @@ def autoencoder_learner(
     Raises: TypeError for a model without `encode` and `decode`; ValueError for one that has another `code_size` or
         doesn't fit the images, or for an unknown `loss`.
     """
-    model = _model_for(dls, model, code_size)
+    model = model_for(dls, model, code_size)
     cbs = [*L(cbs), *([SamplePositions(positions)] if positions is not None else [])]
     cbs += [CodeSpread(spread)] if spread else []
     metrics = default_metrics(dls) if metrics is None else metrics
@@ -214,34 +214,3 @@ def _loss(loss: str | Callable) -> Callable:
     if loss not in LOSSES:
         raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, or a function, got {loss!r}")
     return LOSSES[loss]()
-
-
-def _model_for(dls: DataLoaders, model: nn.Module | None, code_size: int | None) -> nn.Module:
-    """The given network, if it fits the images and `code_size`, or the default one."""
-    if model is None:
-        return default_autoencoder(dls, CODE_SIZE if code_size is None else code_size)
-    if not (isinstance(model, nn.Module) and hasattr(model, "encode") and hasattr(model, "decode")):
-        raise TypeError(
-            f"`model` must have `encode` and `decode`, as `Autoencoder(encoder, decoder)` does, got "
-            f"{type(model).__name__}"
-        )
-    own = getattr(model, "code_size", None)
-    if code_size is not None and own is not None and code_size != own:
-        raise ValueError(f"`code_size` is {code_size}, but `model` makes codes of {own} values: leave it out")
-    _check_fit(dls, model)
-    return model
-
-
-@torch.no_grad()
-def _check_fit(dls: DataLoaders, model: nn.Module) -> None:
-    """Pass one image through the network. Raises: ValueError if it reads or draws images of another shape."""
-    like, training, shape = next(model.parameters()), model.training, tuple(dls.train_ds.shape)
-    try:
-        drawn = tuple(model.eval()(torch.zeros(1, *shape).to(like)).shape[1:])
-    finally:
-        model.train(training)
-    if drawn != shape:
-        raise ValueError(
-            f"`model` draws images of shape {drawn}, but those of `dls` have {shape}: give its decoder "
-            f"`default_shape={shape[1:]}` and {shape[0]} channels"
-        )

@@ -51,11 +51,11 @@ def readme_blocks(language: str) -> list[str]:
 
 
 def test_every_python_block_of_the_readme_is_run_here():
-    assert len(readme_blocks("python")) == 3
+    assert len(readme_blocks("python")) == 4
 
 
 def test_the_readmes_five_lines_and_its_zoom_run(folder):
-    five_lines, zoom, _ = readme_blocks("python")
+    five_lines, zoom, *_ = readme_blocks("python")
     names = run(five_lines, {"fit_fast(30)": "fit_fast(1)", "size=256": "size=48"})
     assert names["learn"].dls.train_ds.shape == (48, 48) and names["learn"].final_record[-1] > 10  # dB
     names = run(zoom, {"size=1024": "size=96", "size=512": "size=64"}, names)
@@ -66,10 +66,18 @@ def test_the_readmes_five_lines_and_its_zoom_run(folder):
 # fastai's tabular data in pandas 3, whose arrays are read-only
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_the_readmes_tabular_example_runs(folder):
-    _, _, tabular = readme_blocks("python")
+    tabular = readme_blocks("python")[2]
     learn = run(tabular, {"fit_one_cycle(10)": "fit_one_cycle(2)"})["learn"]
     history = learn.metric_history.to_frame()
     assert 1 <= len(history) <= 2 and history.accuracy.between(0, 1).all()
+
+
+def test_the_readmes_autoencoder_runs(folder):
+    changes = {"tile_dataloaders()": "tile_dataloaders(count=168)", "fit_one_cycle(10)": "fit_one_cycle(1)"}
+    block = "from siren_fastai.all import *\n" + readme_blocks("python")[3]
+    names = run(block, changes)
+    assert names["codes"].shape == (2, 102) and names["between"].shape == (8, 3, 64, 64)
+    assert names["learn"].final_record[1] < 0.1  # L1; a gray image has about 0.2
 
 
 @pytest.mark.slow

@@ -227,7 +227,11 @@ def test_options_that_repeat_come_from_the_environment_and_config_files_too(tmp_
 def started(folder, *arguments):
     """`study run` in a process of its own, once an experiment is finished."""
     command = [sys.executable, "-m", "siren_fastai.cli", "study", "run", "widths.yaml", "--jobs", "2", *arguments]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children would ignore it
+    try:
+        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if not wait_until(lambda: finished(folder) or process.poll() is not None, 240):
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail(process.communicate()[1])
@@ -240,7 +244,7 @@ def finished(folder):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(study, capsys):
-    longer = ["--stack", "1", "--set", "epochs=250", "--set", "mult=[1,2,3]"]
+    longer = ["--stack", "1", "--set", "epochs=120", "--set", "mult=[1,2,3]"]
     process = started(study, *longer)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: the workers get it too
     _, err = process.communicate(timeout=60)

@@ -19,6 +19,8 @@ from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.positions import bilinear_weights, nyquist
 from siren_fastai.coords import grid_coords, sample_linear
 
+pytestmark = pytest.mark.numerics
+
 OURS = (ModulatedSirenDecoder, HypernetworkDecoder, LocalCodesDecoder)
 ALL = (*OURS, ImageManifoldDecoder)
 NOTE_BUDGET = 293_891  # parameters of the note's decoder for codes of 102

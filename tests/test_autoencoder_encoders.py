@@ -14,6 +14,8 @@ from siren_fastai.autoencoder.encoders.patches import PatchEncoder, patch_grid
 from siren_fastai.autoencoder.encoders.resnet import ResNetEncoder, resnet18_trunk
 from siren_fastai.autoencoder.transformer import transformer_autoencoder
 
+pytestmark = pytest.mark.numerics
+
 SHAPE = (1, 16, 16)
 PATCHES = dict(patch_size=4, stride=4, num_layers=2, num_hidden=16, num_heads=4)
 ENCODERS = {

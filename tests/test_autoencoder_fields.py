@@ -14,6 +14,8 @@ from siren_fastai.autoencoder.pca import as_floats, fit_pca, principal_axes
 from siren_fastai.autoencoder.refine import enlarged, refined
 from siren_fastai.datasets.tiles import tile_images
 
+pytestmark = pytest.mark.numerics
+
 EXPERTS = ((2, 2), (1, 1))
 
 

@@ -24,6 +24,8 @@ from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PictureDataLoaders
 from siren_fastai.datasets.tiles import tile_images
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -13,6 +13,8 @@ from siren_fastai.autoencoder.model import Autoencoder
 from siren_fastai.autoencoder.positions import nyquist, nyquist_frequencies, position_features
 from siren_fastai.coords import grid_coords
 
+pytestmark = pytest.mark.numerics
+
 SIZE = (6, 5)
 
 

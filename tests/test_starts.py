@@ -26,6 +26,8 @@ from siren_fastai.starts.learning import learn_start
 from siren_fastai.starts.start import apply_start_
 from siren_fastai.starts.steps import as_values, errors, take_steps
 
+pytestmark = pytest.mark.numerics
+
 DIMS = [2, 8, 8, 1]
 
 

@@ -32,6 +32,8 @@ from siren_fastai.study.experiments.autoencode import EXPERIMENT
 from siren_fastai.study.parsing.expressions import plain_value
 from siren_fastai.study.study import load_study
 
+pytestmark = pytest.mark.numerics
+
 TINY = dict(data="tiles-300", size=8, code_size=6, hidden=4, channels=[2], bs=16, max_samples=64, evaluations=3)
 TOKENS = dict(encoder="patches", decoder="patches", token_size=8, heads=2)
 

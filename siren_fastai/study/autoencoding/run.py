@@ -24,7 +24,8 @@ from siren_fastai.study.autoencoding.scores import (
     samples_to_levels,
     spread_of_codes,
 )
-from siren_fastai.study.autoencoding.training import Course, train
+from siren_fastai.study.autoencoding.training import train
+from siren_fastai.study.course import Course
 
 __all__ = ["run_autoencoder"]
 

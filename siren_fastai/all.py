@@ -66,6 +66,7 @@ from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
+from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
@@ -144,6 +145,7 @@ __all__ = [
     "PixelDataset",
     "PixelLearner",
     "QuantizeAware",
+    "Rectangles",
     "ResNetEncoder",
     "Rule",
     "SamplePositions",
@@ -169,6 +171,7 @@ __all__ = [
     "bits_per_pixel",
     "center_output_",
     "code_spread",
+    "composite",
     "compress",
     "coreset",
     "decompress",
@@ -200,6 +203,7 @@ __all__ = [
     "load_checkpoint",
     "load_image",
     "load_learner",
+    "load_mask",
     "load_start",
     "load_study",
     "mixed_dataloaders",

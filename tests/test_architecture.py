@@ -60,6 +60,7 @@ LAYERS = {
         "fits",
         "codec",
         "autoencoder",
+        "inpainting",
     ),
     "application": ("compare", "study", "cli", "all"),
 }

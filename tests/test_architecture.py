@@ -64,6 +64,7 @@ LAYERS = {
     ),
     "application": ("compare", "study", "cli", "all"),
 }
+TORCH_ONLY = ("masks",)  # files of inpainting/ that need no fastai
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
@@ -108,6 +109,15 @@ def test_files_import_from_their_own_layer_and_below(path):
     assert not any(name.split(".")[0] == "torchvision" or name.startswith("fastai.vision") for name in names)
     if LEVEL[unit(path)] == 0:
         assert not any(name.split(".")[0] in ("fastai", "fastcore") for name in names)
+
+
+@pytest.mark.parametrize("name", TORCH_ONLY)
+def test_the_parts_of_inpainting_that_only_compute_import_nothing_of_the_fastai_layer(name):
+    path = ROOT / "inpainting" / f"{name}.py"
+    assert all(LEVEL[other] == 0 for other in units_imported(path) - {"inpainting"})
+    assert not any(other.split(".")[0] in ("fastai", "fastcore") for other in imports(path))
+    inside = {other.split(".")[2] for other in imports(path) if other.startswith("siren_fastai.inpainting.")}
+    assert inside <= set(TORCH_ONLY), f"{name}.py imports a file that may use fastai"
 
 
 def test_packages_form_no_import_cycle():

@@ -83,8 +83,8 @@ def load_mask(
     """Load a mask, and check it: white is known, black is the hole.
 
     Files and Pillow images: black and white in any mode, without transparency; what is at least half as bright as
-    white is known, so that the noise of a JPEG does no harm. Arrays and tensors: (h, w), (h, w, 1) or (1, h, w) of bool,
-    0 and 1, 0 to 255, or floats in [0, 1]. Integers that are 0 and 1 alone count as such in files too.
+    white is known, so that the noise of a JPEG does no harm. Arrays and tensors: (h, w), (h, w, 1) or (1, h, w) of
+    bool, 0 and 1, 0 to 255, or floats in [0, 1]. Integers that are 0 and 1 alone count as such in files too.
     Raises: ValueError for transparency, for more than a tenth of middle grays (a photo instead of a mask?), and as
     `check_mask`; otherwise as `load_image`.
     """

@@ -102,14 +102,25 @@ class PixelLearner(IndexedLearner):
         shuffle: bool = False,  # fastai's, without effect: samples are drawn at their pixels
         **kwargs,
     ):
-        """Draw target, reconstruction and absolute error of every sample of a loader, clamped as `render` clamps."""
+        """Draw target, reconstruction and absolute error of every sample of a loader, clamped as `render` clamps.
+
+        With a mask, the target is every sample of training and validation, with holes where nothing is known, and the
+        reconstruction is whole.
+        """
         dl = self.dls[ds_idx] if dl is None else dl
         if not len(dl.dataset):
             raise ValueError(
                 "there are no samples to compare with, as an exported learner keeps none: `learn.render()` is the "
                 "reconstruction, and `show_results(dl=dls.valid)` compares it with the samples of `dls`"
             )
-        dl.dataset.show_fit(dl.dataset.to_picture(dl.dataset.values).cpu(), self._predicted(dl), **kwargs)
+        data = dl.dataset
+        if not data.masked:
+            data.show_fit(data.to_picture(data.values).cpu(), self._predicted(dl), **kwargs)
+            return
+        target, *others = (part.to_picture(part.values).cpu() for part in (data, self.dls.train_ds, self.dls.valid_ds))
+        for other in others:
+            target = torch.where(target.isnan(), other, target)
+        data.show_fit(target, self.render(), **kwargs)
 
     def predict(
         self,

@@ -14,12 +14,14 @@ from torch import Tensor
 from siren_fastai.coords import GRIDS, ORDERS, grid_coords, line_coords, pixel_order
 from siren_fastai.data.dataset import PixelDataset, Positions
 from siren_fastai.data.indexed import IndexedDL, checked_count
+from siren_fastai.data.known import as_mask, without_unknown
 from siren_fastai.data.loader import PixelDL
 from siren_fastai.data.signals import as_signal
 from siren_fastai.images import load_image
 
 __all__ = ["VALID_BS", "PixelDataLoaders"]
 
+HELD_OUT = 0.05  # of the known samples, for validation where there is a mask
 VALID_BS = 16384  # samples per validation batch where the user gives neither `valid_bs` nor a larger `bs`
 
 
@@ -38,12 +40,13 @@ class PixelDataLoaders(DataLoaders):
         coords: str | Tensor | Callable = "centers",  # a grid, "line", (n, d) in raster order, or a function of `shape`
         order: str = "random",  # "random" each epoch, or fixed: "raster", "serpentine", "zorder", "hilbert", "shuffled"
         repeat: int = 1,  # visits of each sample per epoch
-        valid: str | float = "all",  # "all" validates on every sample; a fraction in (0, 1) is held out of training
+        valid: str | float | np.ndarray | Tensor | None = None,  # "all", a share or a bool array to hold out: see below
         off_grid: bool = False,  # train on random positions with linearly interpolated values (grids only)
         valid_bs: int | None = None,  # samples per validation batch, at most; None is 16384, or `bs` if larger
         value_range: tuple[float, float] | None = None,  # (low, high) that float values are expressed in
         device: torch.device | str | None = None,  # where the signal lives; None is fastai's default device
         path=".",  # where fastai writes models and exports
+        mask: np.ndarray | Tensor | None = None,  # bool (*shape), True where samples are known; None is everywhere
     ) -> "PixelDataLoaders":
         """From any signal: (length, c) audio, (height, width, c) images, (depth, height, width, c) volumes or video.
 
@@ -53,14 +56,22 @@ class PixelDataLoaders(DataLoaders):
         only; a `PSNR(data_range, low)` of your own reports what you say. Networks fit values of about unit size best.
 
         coords: "centers", "corners" and "left" are regular grids on [-1, 1]^d; "line" is one coordinate along `order`.
+        valid: "all" validates on every sample; a fraction in (0, 1), drawn at random, or the samples of a bool array
+        (*shape) are held out of training. None is "all", or 0.05 with a `mask`: the error at samples that were trained
+        on says nothing about the others.
+        mask: only known samples are trained on, and `learn.render()` still gives the whole signal: missing data, holes
+        and regions of any form, in any number of dimensions. What `values` holds elsewhere, nan for one, is never read,
+        unless `valid` is an array that selects it: where the truth is known, `valid=~mask` validates on the hole.
         Raises: TypeError or ValueError for values that are no signal (see `as_signal`) and for bad options.
         """
+        mask, valid = _checked_masks(mask, valid, tuple(getattr(values, "shape", ()))[:-1])
+        seen = mask if mask is None or not isinstance(valid, Tensor) else mask | valid
+        values = values if seen is None else without_unknown(values, seen)
         values, value_range = as_signal(values, value_range)
         bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
-        _check_options(coords, order, valid, off_grid)
+        _check_options(coords, order, valid, off_grid, mask)
         device = default_device() if device is None else torch.device(device)
-        samples = _samples(values, coords, order, value_range).to_(device)
-        train, held_out = _split(samples, valid)
+        train, held_out = _split(_samples(values, coords, order, value_range).to_(device), mask, valid)
         visits = None if order == "random" else _visits(train, order)
         return cls(
             PixelDL(train, bs, visits is None, visits=visits, repeat=repeat, off_grid=off_grid, device=device),
@@ -112,14 +123,27 @@ def _positions(items, d: int) -> Tensor:
     return coords
 
 
-def _check_options(coords, order: str, valid: str | float, off_grid: bool) -> None:
+def _checked_masks(mask, valid, shape: tuple[int, ...]) -> tuple[Tensor | None, str | float | Tensor]:
+    """`mask` and a `valid` that is an array, checked; any other `valid` as it is, and the default for None."""
+    mask = None if mask is None else as_mask(mask, shape)
+    if isinstance(valid, (np.ndarray, Tensor)):
+        return mask, as_mask(valid, shape, "valid")
+    if valid is None:
+        return mask, "all" if mask is None or mask.sum() == 1 else max(HELD_OUT, 1 / int(mask.sum()))
+    return mask, valid
+
+
+def _check_options(coords, order: str, valid: str | float | Tensor, off_grid: bool, mask: Tensor | None) -> None:
     if order != "random" and order not in ORDERS:
         raise ValueError(f"`order` must be 'random' or one of {ORDERS}, got {order!r}")
-    if valid != "all" and not (isinstance(valid, float) and 0 < valid < 1):
-        raise ValueError(f"`valid` must be 'all' or a fraction between 0 and 1, got {valid!r}")
+    fraction = isinstance(valid, float) and 0 < valid < 1
+    if not (fraction or isinstance(valid, Tensor) or valid == "all"):
+        raise ValueError(f"`valid` must be 'all', a fraction between 0 and 1 or an array of bool, got {valid!r}")
     if off_grid and not (isinstance(coords, str) and coords in GRIDS):
         raise ValueError(f"`off_grid` needs a regular grid as `coords`, one of {GRIDS}, got {coords!r}")
-    if off_grid and valid != "all":
+    if off_grid and mask is not None:
+        raise ValueError("`off_grid` interpolates between all samples, and `mask` hides some: leave one of them out")
+    if off_grid and (fraction or isinstance(valid, Tensor)):
         raise ValueError("`off_grid` interpolates between all samples, so `valid` must be 'all'")
 
 
@@ -142,19 +166,34 @@ def _samples(values: Tensor, coords, order: str, value_range) -> PixelDataset:
     )
 
 
-def _split(data: PixelDataset, valid: str | float) -> tuple[PixelDataset, PixelDataset]:
+def _split(data: PixelDataset, mask: Tensor | None, valid: str | float | Tensor) -> tuple[PixelDataset, PixelDataset]:
     """Training and validation samples; a held-out share is drawn by the seed of `random`, as fastai's splitters are."""
-    if valid == "all":
+    if mask is None and isinstance(valid, str):
         return data, data
-    n = len(data)
-    held_out = round(valid * n)
+    known = torch.ones(len(data), dtype=torch.bool) if mask is None else mask.flatten()
+    train, held_out = _parts(known, valid)
+    data.masked = mask is not None
+    first = data.subset(train.to(data.device))
+    return first, first if held_out is train else data.subset(held_out.to(data.device))
+
+
+def _parts(known: Tensor, valid: str | float | Tensor) -> tuple[Tensor, Tensor]:
+    """The raster indices to train on and to validate on, in order, of samples that are `known` (n,)."""
+    index = known.nonzero()[:, 0]
+    if isinstance(valid, str):
+        return index, index
+    if isinstance(valid, Tensor):
+        train = (known & ~valid.flatten()).nonzero()[:, 0]
+        if not len(train):
+            raise ValueError("`valid` holds out every known sample: leave some to train on")
+        return train, valid.flatten().nonzero()[:, 0]
+    held_out, n = round(valid * len(index)), len(index)
     if not 0 < held_out < n:
         raise ValueError(
             f"`valid`={valid} leaves {held_out} of {n} samples for validation; both parts need one or more"
         )
-    generator = torch.Generator().manual_seed(random.getrandbits(63))
-    index = torch.randperm(n, generator=generator).to(data.device)
-    return data.subset(index[held_out:].sort().values), data.subset(index[:held_out].sort().values)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(random.getrandbits(63)))
+    return index[order[held_out:].sort().values], index[order[:held_out].sort().values]
 
 
 def _visits(data: PixelDataset, order: str) -> Tensor:

@@ -108,7 +108,7 @@ def test_a_bad_share_is_named(valid):
 
 
 def test_too_few_groups_are_said_so():
-    with pytest.raises(ValueError, match="leaves 0 of 80 images for validation, which come in 20 groups"):
+    with pytest.raises(ValueError, match="takes 0 of 80 images, which come in 20 groups"):
         split_groups(torch.arange(80) // 4)
     with pytest.raises(ValueError, match="`groups` must be"):
         split_groups(torch.zeros(3))

@@ -66,6 +66,7 @@ from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
+from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
@@ -168,6 +169,7 @@ __all__ = [
     "apply_init_",
     "apply_start_",
     "autoencoder_learner",
+    "biharmonic_fill",
     "bits_per_pixel",
     "center_output_",
     "code_spread",
@@ -191,6 +193,7 @@ __all__ = [
     "glyphs28",
     "glyphs_dataloaders",
     "grid_coords",
+    "harmonic_fill",
     "image_patches",
     "kali",
     "kali_dataloaders",
@@ -206,9 +209,11 @@ __all__ = [
     "load_mask",
     "load_start",
     "load_study",
+    "mean_fill",
     "mixed_dataloaders",
     "mosaic",
     "muon",
+    "nearest_fill",
     "pack_labels",
     "pixel_order",
     "psnr",

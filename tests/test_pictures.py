@@ -146,7 +146,7 @@ def test_a_folder_of_photos_becomes_square_images(tmp_path):
         (dict(flip=(2, 0)), ValueError, "`flip` must be a probability"),
         (dict(shift=-1), ValueError, "`shift` must be an integer"),
         (dict(groups=torch.arange(3)), ValueError, r"`groups` must be \(44,\), one for each image, got \(3,\)"),
-        (dict(valid=50), ValueError, "leaves 0 of 44 images"),
+        (dict(valid=50), ValueError, "takes 0 of 44 images"),
         (dict(valid=some_images(4, c=1)), ValueError, "must have one shape, got .*: choose `channels`"),
         (dict(valid=[]), ValueError, "holds no images"),
         (dict(flp=True), TypeError, "flp"),

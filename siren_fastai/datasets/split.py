@@ -15,26 +15,22 @@ EVERY = 21  # one group in 21 validates, 20 to 1
 def split_groups(
     groups: Tensor,  # (n,) int64: what each image comes from
     valid: int | float = EVERY,  # an integer n: every n-th group validates; a share in (0, 1): as many of the groups
+    name: str = "valid",  # of that argument, for messages
 ) -> tuple[Tensor, Tensor]:  # (m,) and (n - m,) int64, sorted
     """The indices of the images that train and of those that validate; no group is in both.
 
     Groups count in the order of their numbers, and those that validate are spread evenly among them; nothing is drawn.
     Raises: ValueError for a bad `valid`, for groups that aren't (n,), or if one of the two parts is empty.
     """
-    return _split(groups, "valid", valid)
-
-
-def _split(groups: Tensor, name: str, value: int | float) -> tuple[Tensor, Tensor]:
-    """The indices of the others, and of the groups that `value`, the argument called `name`, stands for."""
     if groups.dim() != 1 or groups.is_floating_point():
         raise ValueError(f"`groups` must be (n,) integers, got {tuple(groups.shape)} of {groups.dtype}")
-    share = _share(name, value)
+    share = _share(name, valid)
     names, position = groups.unique(return_inverse=True)
     ends = [int((i + 1) * share) > int(i * share) for i in range(len(names))]
     held_out = torch.tensor(ends, dtype=torch.bool, device=groups.device)[position]
     if not 0 < int(held_out.sum()) < len(groups):
         raise ValueError(
-            f"`{name}`={value!r} takes {int(held_out.sum())} of {len(groups)} images, which come in {len(names)} "
+            f"`{name}`={valid!r} takes {int(held_out.sum())} of {len(groups)} images, which come in {len(names)} "
             "groups; both parts need one or more"
         )
     return (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
@@ -57,7 +53,7 @@ def group_folds(
     if test == 0 and type(test) in (int, float):
         rest, tested = torch.arange(len(groups), device=groups.device), groups.new_zeros(0, dtype=torch.int64)
     else:
-        rest, tested = _split(groups, "test", test)
+        rest, tested = split_groups(groups, test, "test")
     names, position = groups[rest].unique(return_inverse=True)
     if len(names) < k:
         raise ValueError(f"{k} folds need {k} groups or more, got {len(names)} without those kept apart by `test`")

@@ -55,6 +55,7 @@ from siren_fastai.datasets.digits import digits28, glyphs28
 from siren_fastai.datasets.kali import kali
 from siren_fastai.datasets.kali_images import kali_images
 from siren_fastai.datasets.patches import image_patches
+from siren_fastai.datasets.split import FoldSplitter, group_folds
 from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
@@ -67,7 +68,9 @@ from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
+from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
+from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
@@ -128,10 +131,12 @@ __all__ = [
     "FieldsDecoder",
     "FieldsEncoder",
     "FitSettings",
+    "FoldSplitter",
     "FreezeLayers",
     "HypernetworkDecoder",
     "ImageManifoldDecoder",
     "IndexedDL",
+    "InpaintingDataset",
     "Learner",
     "LocalCodesDecoder",
     "MetricHistory",
@@ -160,6 +165,7 @@ __all__ = [
     "StackLearner",
     "Start",
     "StopAt",
+    "Views",
     "WatchFit",
     "absolute_error",
     "adam",
@@ -193,8 +199,10 @@ __all__ = [
     "glyphs28",
     "glyphs_dataloaders",
     "grid_coords",
+    "group_folds",
     "harmonic_fill",
     "image_patches",
+    "inpainting_dataloaders",
     "kali",
     "kali_dataloaders",
     "kali_images",

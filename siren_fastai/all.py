@@ -30,6 +30,7 @@ from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.sample_positions import SamplePositions
 from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
+from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
@@ -160,6 +161,7 @@ __all__ = [
     "Scheme",
     "Sine",
     "SineLayer",
+    "SmoothHole",
     "Stack",
     "StackHistory",
     "StackLearner",

@@ -114,7 +114,7 @@ class PixelLearner(IndexedLearner):
                 "reconstruction, and `show_results(dl=dls.valid)` compares it with the samples of `dls`"
             )
         data = dl.dataset
-        if not data.masked:
+        if data.hidden is None:
             data.show_fit(data.to_picture(data.values).cpu(), self._predicted(dl), **kwargs)
             return
         target, *others = (part.to_picture(part.values).cpu() for part in (data, self.dls.train_ds, self.dls.valid_ds))

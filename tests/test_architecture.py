@@ -37,6 +37,7 @@ LAYERS = {
             "processes",
             "image_pairs",
             "error_maps",
+            "roughness",
             "spread",
             "label_maps",
             "schemes",

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 
+import numpy as np
 import pytest
 from fastai.callback.core import Callback, event
 from fastai.callback.schedule import lr_find  # noqa: F401  gives Learner.lr_find
@@ -22,6 +23,7 @@ from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.sample_positions import SamplePositions
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
+from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 
@@ -40,6 +42,7 @@ IMAGES = {  # these need sine layers or an image
     "ApplyInit": lambda path: ApplyInit("siren"),
     "ClusterFeatures": lambda path: ClusterFeatures(3),
     "SavePictureAt": lambda path: SavePictureAt(path, levels=(1.0, 60.0)),
+    "SmoothHole": lambda path: SmoothHole(count=8, hole=np.tri(12, 10, dtype=bool)),
     "WatchFit": lambda path: WatchFit(path / "fit.gif"),
 }
 CODES = {

@@ -128,7 +128,8 @@ def test_an_exported_learner_renders_whole(tmp_path):
 def test_an_image_may_have_a_mask():
     levels, mask = np.zeros((6, 4, 3), np.uint8), some(6, 4)
     data = PixelDataLoaders.from_image(levels, mask=mask, valid="all").train_ds
-    assert len(data) == mask.sum() and data.value_range == (0.0, 1.0) and data.masked
+    assert len(data) == mask.sum() and data.value_range == (0.0, 1.0)
+    assert data.hidden.tolist() == np.flatnonzero(~mask).tolist()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class PixelDataset:
 
     Indexed with a slice or an index tensor it returns the batch `(coords, values)`. `shape` is the whole signal's,
     without channels; `pixels` holds the raster index of each sample, or is None for a whole signal in raster order.
-    `masked` tells that not every sample of the signal is known.
+    `hidden` holds the raster indices of those that no part of the signal knows, or is None without a mask.
     Where `value_range` is None, nothing is known of the values: predictions aren't clamped, and plots go from the least
     value to the greatest.
     Raises: ValueError for tensors that don't belong together, or a bad `value_range`.
@@ -42,7 +42,7 @@ class PixelDataset:
                 f"got {tuple(coords.shape)} and {tuple(values.shape)}"
             )
         self.coords, self.values, self.shape, self.pixels = coords, values, tuple(shape), pixels
-        self.grid, self.line, self.all_coords, self.masked = grid, line, None, False
+        self.grid, self.line, self.all_coords, self.hidden = grid, line, None, None
         self.value_range = None if value_range is None else checked_range(value_range)
         self.display_range = _extremes(values) if self.value_range is None else self.value_range
         self.loss_func = nn.MSELoss()  # fastai's MSELossFlat makes tensors of a subclass, which slows what follows

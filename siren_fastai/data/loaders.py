@@ -172,7 +172,7 @@ def _split(data: PixelDataset, mask: Tensor | None, valid: str | float | Tensor)
         return data, data
     known = torch.ones(len(data), dtype=torch.bool) if mask is None else mask.flatten()
     train, held_out = _parts(known, valid)
-    data.masked = mask is not None
+    data.hidden = None if mask is None else (~known).nonzero()[:, 0]
     first = data.subset(train.to(data.device))
     return first, first if held_out is train else data.subset(held_out.to(data.device))
 

@@ -32,6 +32,7 @@ from siren_fastai.callbacks.save_picture_at import USABILITY_LEVELS, SavePicture
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
 from siren_fastai.codec.clusters import Clusters
@@ -167,6 +168,7 @@ __all__ = [
     "StackLearner",
     "Start",
     "StopAt",
+    "TrainingWheels",
     "Views",
     "WatchFit",
     "absolute_error",

@@ -47,6 +47,7 @@ LAYERS = {
             "datasets",
             "starts",
             "analysis",
+            "health",
         ),
     ),
     "fastai": (

@@ -25,6 +25,7 @@ from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.scale_widths import ScaleWidths
 from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.callbacks.watch_fit import WatchFit
 
 ANYWHERE = {  # name of the case: the callback, made for a folder; these work in any Learner
@@ -34,6 +35,7 @@ ANYWHERE = {  # name of the case: the callback, made for a folder; these work in
     "StopAt": lambda path: StopAt("valid_loss", 0.0),
     "CodeSpread": lambda path: CodeSpread(0.1, of="0"),
     "CountSamples": lambda path: CountSamples(70),
+    "TrainingWheels": lambda path: TrainingWheels(every=2, check=1),
     "QuantizeAware": lambda path: QuantizeAware(5),
     "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500, ramp=0.0),
 }

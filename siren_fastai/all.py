@@ -70,8 +70,10 @@ from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
+from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, receptive_field
 from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
+from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
 from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
@@ -135,14 +137,17 @@ __all__ = [
     "FitSettings",
     "FoldSplitter",
     "FreezeLayers",
+    "GatedConv2d",
     "HypernetworkDecoder",
     "ImageManifoldDecoder",
     "IndexedDL",
     "InpaintingDataset",
+    "InpaintingNetwork",
     "Learner",
     "LocalCodesDecoder",
     "MetricHistory",
     "ModulatedSirenDecoder",
+    "PartialConv2d",
     "PatchDecoder",
     "PatchEncoder",
     "PictureDL",
@@ -175,6 +180,8 @@ __all__ = [
     "adam",
     "adamw",
     "add_mean",
+    "ae",
+    "ae_fc",
     "append_features",
     "apply_init_",
     "apply_start_",
@@ -207,6 +214,7 @@ __all__ = [
     "harmonic_fill",
     "image_patches",
     "inpainting_dataloaders",
+    "inpainting_network",
     "kali",
     "kali_dataloaders",
     "kali_images",
@@ -235,6 +243,7 @@ __all__ = [
     "read_history",
     "read_matrix",
     "read_results",
+    "receptive_field",
     "render",
     "run_study",
     "save_checkpoint",
@@ -259,6 +268,7 @@ __all__ = [
     "tile_images",
     "to_uint8",
     "transformer_autoencoder",
+    "unet",
     "unfold_",
     "unfreeze_",
     "unpack_labels",

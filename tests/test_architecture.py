@@ -66,7 +66,14 @@ LAYERS = {
     ),
     "application": ("compare", "study", "cli", "all"),
 }
-TORCH_ONLY = ("masks",)  # files of inpainting/ that need no fastai
+TORCH_ONLY = (
+    "blocks",
+    "convolutions",
+    "masks",
+    "networks",
+    "prefill",
+    "settings",
+)  # files of inpainting/ that need no fastai
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 

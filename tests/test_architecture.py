@@ -67,12 +67,14 @@ LAYERS = {
     "application": ("compare", "study", "cli", "all"),
 }
 TORCH_ONLY = (
+    "baselines",
     "blocks",
     "convolutions",
     "masks",
     "networks",
     "prefill",
     "settings",
+    "views",
 )  # files of inpainting/ that need no fastai
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

@@ -63,7 +63,7 @@ def test_the_smooth_prefill_is_near_the_exact_solution_of_laplaces_equation():
         hole = ~known[i, 0].numpy()
         exact = membrane(image[i, 0].numpy().astype(np.float64), known[i, 0].numpy())[hole]
         error, mean = filled[i, 0].numpy()[hole] - exact, mean_prefill(image, known)[i, 0].numpy()[hole] - exact
-        assert np.sqrt((error**2).mean()) < min(0.03, 0.4 * np.sqrt((mean**2).mean()))
+        assert np.sqrt((error**2).mean()) < min(0.05, 0.4 * np.sqrt((mean**2).mean()))
 
 
 def test_the_smooth_prefill_of_a_constant_is_the_constant_at_any_size():

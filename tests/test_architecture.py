@@ -74,6 +74,7 @@ TORCH_ONLY = (
     "networks",
     "prefill",
     "settings",
+    "sources",
     "views",
 )  # files of inpainting/ that need no fastai
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}

@@ -72,8 +72,12 @@ from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
 from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, receptive_field
 from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
+from siren_fastai.inpainting.files import load_network, save_network
+from siren_fastai.inpainting.fill import fill_image
+from siren_fastai.inpainting.learner import InpaintingLearner, inpainting_learner
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
+from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
 from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
@@ -132,6 +136,7 @@ __all__ = [
     "DalleEncoder",
     "EncoderConv2d",
     "Experiment",
+    "Familiar",
     "FieldsDecoder",
     "FieldsEncoder",
     "FitSettings",
@@ -142,6 +147,7 @@ __all__ = [
     "ImageManifoldDecoder",
     "IndexedDL",
     "InpaintingDataset",
+    "InpaintingLearner",
     "InpaintingNetwork",
     "Learner",
     "LocalCodesDecoder",
@@ -185,6 +191,7 @@ __all__ = [
     "append_features",
     "apply_init_",
     "apply_start_",
+    "auroc",
     "autoencoder_learner",
     "biharmonic_fill",
     "bits_per_pixel",
@@ -201,6 +208,7 @@ __all__ = [
     "fast_model",
     "field_model",
     "fields_autoencoder",
+    "fill_image",
     "fit_figure",
     "fit_image",
     "fit_pca",
@@ -212,8 +220,10 @@ __all__ = [
     "grid_coords",
     "group_folds",
     "harmonic_fill",
+    "hidden_errors",
     "image_patches",
     "inpainting_dataloaders",
+    "inpainting_learner",
     "inpainting_network",
     "kali",
     "kali_dataloaders",
@@ -227,6 +237,7 @@ __all__ = [
     "load_image",
     "load_learner",
     "load_mask",
+    "load_network",
     "load_start",
     "load_study",
     "mean_fill",
@@ -248,6 +259,7 @@ __all__ = [
     "run_study",
     "save_checkpoint",
     "save_image",
+    "save_network",
     "save_start",
     "scale_widths",
     "set_seed",

@@ -70,11 +70,15 @@ TORCH_ONLY = (
     "baselines",
     "blocks",
     "convolutions",
+    "dataset",
+    "files",
+    "fill",
     "masks",
     "networks",
     "prefill",
     "settings",
     "sources",
+    "unfamiliar",
     "views",
 )  # files of inpainting/ that need no fastai
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}

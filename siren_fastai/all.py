@@ -24,6 +24,7 @@ from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.code_spread import CodeSpread
 from siren_fastai.callbacks.count_samples import CountSamples
+from siren_fastai.callbacks.curriculum import Curriculum
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
@@ -133,6 +134,7 @@ __all__ = [
     "CodeSpread",
     "Compressed",
     "CountSamples",
+    "Curriculum",
     "DalleEncoder",
     "EncoderConv2d",
     "Experiment",

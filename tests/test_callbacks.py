@@ -17,6 +17,7 @@ from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.code_spread import CodeSpread
 from siren_fastai.callbacks.count_samples import CountSamples
+from siren_fastai.callbacks.curriculum import Curriculum
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
@@ -35,6 +36,7 @@ ANYWHERE = {  # name of the case: the callback, made for a folder; these work in
     "StopAt": lambda path: StopAt("valid_loss", 0.0),
     "CodeSpread": lambda path: CodeSpread(0.1, of="0"),
     "CountSamples": lambda path: CountSamples(70),
+    "Curriculum": lambda path: Curriculum("train.bs", {0: 8, 0.5: 16}),
     "TrainingWheels": lambda path: TrainingWheels(every=2, check=1),
     "QuantizeAware": lambda path: QuantizeAware(5),
     "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500, ramp=0.0),

@@ -106,6 +106,7 @@ class TrainingWheels(Callback):
         """Judge the losses from here on by themselves, because what the network has to do is another thing now."""
         if self.checkup is not None:
             self.checkup.watch.clear()
+            self.unread = []
 
     def restore(self) -> None:
         """Put the healthy copy back, for instance after Ctrl-C. Raises: ValueError if there is none."""

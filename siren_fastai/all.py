@@ -76,9 +76,13 @@ from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloade
 from siren_fastai.inpainting.files import load_network, save_network
 from siren_fastai.inpainting.fill import fill_image
 from siren_fastai.inpainting.learner import InpaintingLearner, inpainting_learner
+from siren_fastai.inpainting.frechet import frechet_distance, texture_features
+from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
+from siren_fastai.inpainting.metrics import FilledSSIM, HoleL1, HolePSNR, KnownL1, KnownPSNR
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
 from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
+from siren_fastai.inpainting.strokes import Strokes
 from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
@@ -141,16 +145,22 @@ __all__ = [
     "Familiar",
     "FieldsDecoder",
     "FieldsEncoder",
+    "FilledSSIM",
     "FitSettings",
     "FoldSplitter",
     "FreezeLayers",
     "GatedConv2d",
+    "HoleL1",
+    "HolePSNR",
     "HypernetworkDecoder",
     "ImageManifoldDecoder",
     "IndexedDL",
     "InpaintingDataset",
     "InpaintingLearner",
+    "InpaintingLoss",
     "InpaintingNetwork",
+    "KnownL1",
+    "KnownPSNR",
     "Learner",
     "LocalCodesDecoder",
     "MetricHistory",
@@ -181,6 +191,7 @@ __all__ = [
     "StackLearner",
     "Start",
     "StopAt",
+    "Strokes",
     "TrainingWheels",
     "Views",
     "WatchFit",
@@ -215,6 +226,7 @@ __all__ = [
     "fit_image",
     "fit_pca",
     "fold_",
+    "frechet_distance",
     "freeze_",
     "frequency_error",
     "glyphs28",
@@ -278,6 +290,7 @@ __all__ = [
     "study_names",
     "subtract_mean",
     "summary",
+    "texture_features",
     "tile_dataloaders",
     "tile_images",
     "to_uint8",

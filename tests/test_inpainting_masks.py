@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from siren_fastai.inpainting.masks import Rectangles, check_mask, composite, load_mask
+from siren_fastai.inpainting.strokes import Strokes
 
 
 def half_known(height=6, width=8):
@@ -134,3 +135,45 @@ def test_masks_that_cannot_serve_are_refused_with_what_to_do():
         check_mask(torch.ones(3, 6, 8, dtype=torch.bool), (6, 8))
     with pytest.raises(TypeError, match="must be a bool tensor.*float32"):
         check_mask(torch.ones(6, 8), (6, 8))
+
+
+STROKES = Strokes(1, 2, pieces=(1, 3), length=(3, 8), width=(2, 4))
+
+
+def test_strokes_are_painted_where_a_pixels_centre_is_within_the_radius_of_a_piece():
+    draws = drawn(STROKES, n=6, size=(20, 24))
+    masks = STROKES.paint(torch.from_numpy(draws), (20, 24))[:, 0].numpy()
+    for mask, pieces in zip(masks, draws, strict=True):
+        for y, x in np.ndindex(20, 24):
+            centre, distances = np.array([y + 0.5, x + 0.5]), []
+            for piece in pieces[pieces[:, 4] > 0]:
+                points = piece[:2] + np.linspace(0, 1, 400)[:, None] * (piece[2:4] - piece[:2])
+                distances.append(np.linalg.norm(points - centre, axis=1).min() - piece[4])
+            assert abs(min(distances)) < 0.01 or mask[y, x] == (min(distances) > 0)
+
+
+def test_strokes_are_chains_that_keep_to_their_ranges():
+    draws = drawn(STROKES, n=400, size=(20, 24)).reshape(400, 2, 3, 5)
+    used = draws[..., 4] > 0
+    counts = used.sum(2)
+    assert set(counts.max(1)) == {1, 2, 3} and set((counts > 0).sum(1)) == {1, 2}
+    lengths = np.linalg.norm(draws[..., 2:4] - draws[..., :2], axis=-1)
+    assert 3 <= lengths.min() < 3.2 and 7.8 < lengths.max() <= 8
+    assert 1 <= draws[used][:, 4].min() < 1.1 and 1.9 < draws[used][:, 4].max() <= 2
+    np.testing.assert_array_equal(draws[:, :, 1:, :2], draws[:, :, :-1, 2:4])
+    masks = STROKES.paint(torch.from_numpy(draws.reshape(400, 6, 5)), (20, 24))
+    assert masks.flatten(1).any(1).all() and not masks.flatten(1).all(1).any()
+
+
+def test_strokes_that_could_cover_the_image_or_miss_every_pixel_are_refused():
+    with pytest.raises(ValueError, match="3 strokes of up to 5 pieces of 32 x 15 pixels could cover a whole image"):
+        Strokes().draw(np.random.default_rng(0), (64, 64))
+    with pytest.raises(ValueError, match="`width` must be two integers, 2 <= first"):
+        Strokes(width=(1, 4))
+
+
+@pytest.mark.parametrize("holes", [Rectangles(1, 3, side=(3, 9)), STROKES])
+def test_holes_are_drawn_and_painted_alike_alone_and_in_a_batch(holes):
+    draws = torch.from_numpy(drawn(holes, n=5, size=(20, 24)))
+    alone = torch.cat([holes.paint(draw[None], (20, 24)) for draw in draws])
+    assert torch.equal(holes.paint(draws, (20, 24)), alone) and holes.largest == (9 if len(draws[0]) == 3 else 4)

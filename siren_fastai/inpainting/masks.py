@@ -35,6 +35,11 @@ class Rectangles:
         check_range("(least, most)", (self.least, self.most))
         object.__setattr__(self, "side", check_range("side", self.side))
 
+    @property
+    def largest(self) -> int:
+        """The greatest width of a hole, in pixels; overlapping rectangles may make a larger one."""
+        return self.side[1]
+
     def draw(
         self,
         rng: np.random.Generator,

@@ -75,14 +75,14 @@ from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, rec
 from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
 from siren_fastai.inpainting.files import load_network, save_network
 from siren_fastai.inpainting.fill import fill_image
-from siren_fastai.inpainting.learner import InpaintingLearner, inpainting_learner
 from siren_fastai.inpainting.frechet import frechet_distance, texture_features
+from siren_fastai.inpainting.learner import InpaintingLearner, inpainting_learner
 from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.inpainting.metrics import FilledSSIM, HoleL1, HolePSNR, KnownL1, KnownPSNR
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
-from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
 from siren_fastai.inpainting.strokes import Strokes
+from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
 from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner

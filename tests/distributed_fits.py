@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
@@ -25,13 +26,17 @@ from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.data import tile_dataloaders
+from siren_fastai.inpainting.data import inpainting_dataloaders
+from siren_fastai.inpainting.learner import inpainting_learner
+from siren_fastai.inpainting.masks import Rectangles
+from siren_fastai.inpainting.networks import unet
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.quality import psnr, ssim
 
 TOTAL_BS = 40  # of 99 samples: three batches of 33, which two processes divide into 16 and 17
 
 
-def mean_error(pred, target):
+def mean_error(pred, target, *mask):
     return (pred - target).abs().mean()
 
 
@@ -139,6 +144,35 @@ def autoencoder_by_samples(path):
     with several(learn):
         learn.fit_samples(120, 5e-3)
     return codes_seen(learn) | {"samples": learn.samples}
+
+
+def hole_learner(path, bs=12, count=10, **options):
+    """A small network that fills holes, without batch norm; each process makes its part of every batch."""
+    set_seed(0, reproducible=True)
+    photos = np.random.default_rng(0).integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
+    holes, bs = Rectangles(1, 2, side=(2, 6)), bs // max(num_distrib(), 1)
+    dls = inpainting_dataloaders(photos, 16, holes, bs, per_image=4, valid_bs=3, path=path, verbose=False, **options)
+    model = unet(widths=(4, 6), norm="none")
+    return quiet(inpainting_learner(dls, model, metrics=[mean_error], cbs=[MetricHistory(), Parts()]))
+
+
+def inpainting(path):
+    learn = hole_learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3)
+    return codes_seen(learn)
+
+
+def inpainting_parts(path):
+    learn = hole_learner(path)
+    with several(learn):
+        learn.fit(2, 5e-3)
+    return learn.parts.sums
+
+
+def other_holes(path):
+    """Processes that would draw other holes."""
+    return message_of(hole_learner(path, seed=rank_distrib()), "fit", 1)
 
 
 def autoencoder_parts(path):
@@ -311,8 +345,11 @@ BOTH = (  # compared with one process
     stopped_early,
     autoencoder,
     autoencoder_by_samples,
+    inpainting,
 )
 SEVERAL = (
+    inpainting_parts,
+    other_holes,
     autoencoder_parts,
     other_pictures,
     frozen,

@@ -73,6 +73,13 @@ def test_each_process_trains_on_its_own_half_of_every_batch_of_images(ranks, tmp
         assert first + second == pytest.approx(batch, rel=1e-12)
 
 
+def test_each_process_makes_its_own_part_of_every_batch_of_images_with_holes(ranks, tmp_path):
+    whole = distributed_fits.inpainting_parts(tmp_path)
+    for batch, *parts in zip(whole, *(rank["inpainting_parts"] for rank in ranks), strict=True):
+        assert abs(len(parts[0]) - len(parts[1])) <= 1
+        assert parts[0] + parts[1] == pytest.approx(batch, rel=1e-6)
+
+
 def test_frozen_layers_stay_as_they_are_and_train_afterwards(ranks):
     assert all(rank["frozen"]["kept"] and rank["frozen"]["freed"] for rank in ranks)
     assert ranks[0]["frozen"]["weights"] == ranks[1]["frozen"]["weights"]
@@ -126,6 +133,7 @@ def test_augmented_images_are_those_of_one_process_each_with_its_own_part(ranks,
 ERRORS = [
     ("other_data", "set_seed"),
     ("other_pictures", "the processes hold other samples"),
+    ("other_holes", "the processes hold other samples"),
     ("too_few_samples", "too few for 2 processes"),
     ("rate_finder", "`lr_find` works"),
 ]

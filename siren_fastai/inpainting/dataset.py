@@ -52,10 +52,10 @@ class InpaintingDataset:
         if not len(index):
             none = torch.zeros(0, *self.shape, device=self.device)
             return none, none[:, :1], none, none[:, :1]
-        views, holes = (torch.from_numpy(numbers).to(self.device) for numbers in self.draw(index.tolist()))
+        views, holes = map(torch.from_numpy, self.draw(index.tolist()))
         photos = (index // self.per_image).to(self.device)
-        target = take_views(self.sources, photos, views.float(), self.views, self.size)
-        mask = self.holes.paint(holes, self.size).float()
+        target = take_views(self.sources, photos, views.float().to(self.device), self.views, self.size)
+        mask = self.holes.paint(holes.to(self.device), self.size).float()
         return target * mask, mask, target, mask
 
     def __repr__(self) -> str:

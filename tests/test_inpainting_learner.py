@@ -144,3 +144,18 @@ def test_what_fastai_has_and_holes_do_not_is_said_so(tmp_path):
         learn.tta()
     with pytest.raises(TypeError, match="as from `inpainting_dataloaders`"):
         inpainting_learner(object())
+
+
+@pytest.mark.parametrize("conv", ["plain", "gated", "partial"])
+def test_mixed_precision_trains_and_fills(conv, tmp_path):
+    model = unet(widths=(4, 8), conv=conv, attention=True)
+    learn = learner(tmp_path, model)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):  # what fastai's `to_bf16` does on a GPU
+        before = learn.validate()[0]
+        learn.fit_one_cycle(4, 5e-3)
+        assert learn.validate()[0] < before
+    assert learn.fill(photo(), hole()).dtype == torch.float32
+    learn.model.bfloat16()
+    filled = learn.fill(photo(), hole())
+    assert filled.dtype == torch.float32
+    assert torch.equal(filled[hole()], torch.from_numpy(photo()).float()[hole()] / 255)

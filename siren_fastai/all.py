@@ -25,6 +25,7 @@ from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.code_spread import CodeSpread
 from siren_fastai.callbacks.count_samples import CountSamples
 from siren_fastai.callbacks.curriculum import Curriculum
+from siren_fastai.callbacks.diagnose import Diagnose, overfit_batch
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
@@ -35,6 +36,7 @@ from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.stop_at import StopAt
 from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.callbacks.watch_fit import WatchFit
+from siren_fastai.callbacks.worst_samples import worst_samples
 from siren_fastai.clusters import kmeans_labels, label_entropy, label_features
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import Compressed, compress
@@ -140,6 +142,7 @@ __all__ = [
     "CountSamples",
     "Curriculum",
     "DalleEncoder",
+    "Diagnose",
     "EncoderConv2d",
     "Experiment",
     "Familiar",
@@ -259,6 +262,7 @@ __all__ = [
     "mosaic",
     "muon",
     "nearest_fill",
+    "overfit_batch",
     "pack_labels",
     "pixel_order",
     "psnr",
@@ -301,4 +305,5 @@ __all__ = [
     "unpack_labels",
     "unstack_models",
     "verdict",
+    "worst_samples",
 ]

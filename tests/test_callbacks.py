@@ -18,6 +18,7 @@ from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.code_spread import CodeSpread
 from siren_fastai.callbacks.count_samples import CountSamples
 from siren_fastai.callbacks.curriculum import Curriculum
+from siren_fastai.callbacks.diagnose import Diagnose
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
@@ -37,6 +38,7 @@ ANYWHERE = {  # name of the case: the callback, made for a folder; these work in
     "CodeSpread": lambda path: CodeSpread(0.1, of="0"),
     "CountSamples": lambda path: CountSamples(70),
     "Curriculum": lambda path: Curriculum("train.bs", {0: 8, 0.5: 16}),
+    "Diagnose": lambda path: Diagnose(),
     "TrainingWheels": lambda path: TrainingWheels(every=2, check=1),
     "QuantizeAware": lambda path: QuantizeAware(5),
     "QuantizeAware-budget": lambda path: QuantizeAware(5, budget_bits=500, ramp=0.0),
@@ -66,7 +68,8 @@ def callback_classes():
     ]
     found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, Callback)}
     ours = {c for c in found if c.__module__.startswith(siren_fastai.callbacks.__name__)}
-    return {c.__name__ for c in ours if not any(issubclass(o, c) and o is not c for o in ours)}
+    public = {c for c in ours if not c.__name__.startswith("_")}
+    return {c.__name__ for c in public if not any(issubclass(o, c) and o is not c for o in public)}
 
 
 def test_every_callback_is_among_the_cases():

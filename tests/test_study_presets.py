@@ -6,6 +6,7 @@ import pytest
 from siren_fastai.study.autoencoding.scores import HISTORY_COLUMNS as AUTOENCODE_HISTORY
 from siren_fastai.study.figures import draw, read_figure
 from siren_fastai.study.fitting.scores import HISTORY_COLUMNS as FIT_HISTORY
+from siren_fastai.study.inpainting.scores import HISTORY_COLUMNS as INPAINT_HISTORY
 from siren_fastai.study.judging.claims import read_claim
 from siren_fastai.study.registry import experiment_named
 from siren_fastai.study.study import load_study, study_names
@@ -13,9 +14,11 @@ from siren_fastai.study.verdicts import verdict
 
 MAX_EXPERIMENTS = 1100  # of a reduced study, which a laptop runs in minutes
 HISTORIES = {"fit": FIT_HISTORY, "difference": FIT_HISTORY, "autoencode": AUTOENCODE_HISTORY}
+HISTORIES["inpaint"] = INPAINT_HISTORY
 TINY = {
     "fit": {"size": 16, "bs": "full", "steps": 2, "epochs": None, "pictures": False},
     "autoencode": {"max_samples": 32, "evaluations": 2, "hidden": 4, "count": 84, "fractals": 22},
+    "inpaint": {"max_samples": 32, "evaluations": 2, "widths": [4, 8], "count": 24, "crops": 2, "test_images": 3},
 }
 TINY["difference"] = TINY["fit"]
 
@@ -68,7 +71,7 @@ def test_every_figure_can_be_drawn(study):
 def test_measures_are_columns_that_the_experiment_returns(study, tmp_path):
     experiment, settings = experiment_named(study.experiment), dict(study.combinations[0].settings)
     tiny = dict(TINY[study.experiment])
-    if study.experiment != "autoencode" and not {"dims", "total_bytes"} & settings.keys():
+    if "hidden" in experiment.defaults and "hidden" not in tiny and not {"dims", "total_bytes"} & settings.keys():
         tiny["hidden"] = [4, 4]
     row = experiment.run(experiment.complete({**settings, **tiny}), tmp_path)
     assert {claim["measure"] for claim in study.claims} <= row.keys()

@@ -1,0 +1,1 @@
+"""The experiment "inpaint": its settings, images, networks, training and scores."""

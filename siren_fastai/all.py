@@ -83,6 +83,7 @@ from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.inpainting.metrics import FilledSSIM, HoleL1, HolePSNR, KnownL1, KnownPSNR
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
+from siren_fastai.inpainting.settings import NetworkSettings
 from siren_fastai.inpainting.strokes import Strokes
 from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
 from siren_fastai.inpainting.views import Views
@@ -168,6 +169,7 @@ __all__ = [
     "LocalCodesDecoder",
     "MetricHistory",
     "ModulatedSirenDecoder",
+    "NetworkSettings",
     "PartialConv2d",
     "PatchDecoder",
     "PatchEncoder",

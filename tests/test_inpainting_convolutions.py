@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, receptive_field, same_padding
 
+pytestmark = pytest.mark.numerics
+
 
 def windows(x, kernel_size, stride, dilation):
     """Each window of an array (c, h, w), padded with zeros: ((row, column), (c, k, k)), one after the other."""

@@ -18,6 +18,8 @@ from siren_fastai.inpainting.frechet import frechet_distance, texture_features
 from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.scores import filled_ssim, hole_l1, hole_psnr, known_l1, known_psnr, pooled_psnr
 
+pytestmark = pytest.mark.numerics
+
 
 def batch(n=5, size=(12, 14), noise=0.2):
     """Predictions, targets and masks with holes of several sizes; predictions leave [0, 1] here and there."""

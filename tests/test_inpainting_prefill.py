@@ -8,6 +8,8 @@ from scipy.sparse.linalg import spsolve
 
 from siren_fastai.inpainting.prefill import PREFILLS, mean_prefill, smooth_prefill
 
+pytestmark = pytest.mark.numerics
+
 
 def holes(n=2, size=(24, 31)):
     mask = torch.ones(n, 1, *size, dtype=torch.bool)

@@ -74,6 +74,7 @@ from siren_fastai.images import add_mean, load_image, save_image, subtract_mean,
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
 from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, receptive_field
+from siren_fastai.inpainting.coordinates import fill_with_siren, siren_filling
 from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
 from siren_fastai.inpainting.files import load_network, save_network
 from siren_fastai.inpainting.fill import fill_image
@@ -227,6 +228,7 @@ __all__ = [
     "field_model",
     "fields_autoencoder",
     "fill_image",
+    "fill_with_siren",
     "fit_figure",
     "fit_image",
     "fit_pca",
@@ -285,6 +287,7 @@ __all__ = [
     "set_seed",
     "show_pictures",
     "signed_error",
+    "siren_filling",
     "siren_layer",
     "siren_learner",
     "siren_model",

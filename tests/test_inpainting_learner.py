@@ -13,8 +13,10 @@ from siren_fastai.inpainting.data import inpainting_dataloaders
 from siren_fastai.inpainting.files import load_network
 from siren_fastai.inpainting.fill import fill_image
 from siren_fastai.inpainting.learner import inpainting_learner
+from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles
 from siren_fastai.inpainting.networks import ae_fc, unet
+from siren_fastai.inpainting.scores import hole_psnr
 
 
 def learner(path, model=None, channels=3, seed=0, **kwargs):
@@ -114,6 +116,25 @@ def test_metrics_get_the_mask_and_predictions_come_with_targets_and_masks(tmp_pa
     preds, (target, mask) = learn.get_preds()
     assert error == pytest.approx(float(hole_l1(preds, target, mask)), rel=1e-4)  # one batch
     assert loss > 0 and len(preds) == len(learn.dls.valid.dataset)
+
+
+def test_the_default_loss_and_metric_are_those_of_holes(tmp_path):
+    learn = learner(tmp_path)
+    loss, psnr = learn.validate()
+    preds, (target, mask) = learn.get_preds()
+    assert loss == pytest.approx(InpaintingLoss()(preds, target, mask).item(), rel=1e-5)
+    assert learn.recorder.metric_names[2:4] == ["valid_loss", "hole_psnr"]
+    assert psnr == pytest.approx(hole_psnr(preds, target, mask).mean().item(), rel=1e-5)
+
+
+def test_holes_that_are_larger_than_the_network_sees_are_warned_of(tmp_path):
+    set_seed(0, reproducible=True)
+    dls = inpainting_dataloaders(photos(), size=16, holes=Rectangles(1, 1, side=(13, 14)), path=tmp_path, verbose=False)
+    small = dict(widths=(4, 8), convs=1)
+    with pytest.warns(UserWarning, match="up to 14 pixels wide, but a pixel of the network depends on 11 x 11 only"):
+        inpainting_learner(dls, unet(**small))
+    for better in (dict(dilation=(2,)), dict(attention=True), dict(prefill="smooth"), dict(convs=2)):
+        inpainting_learner(dls, unet(**small | better))
 
 
 def test_gray_photos_and_the_default_network(tmp_path):

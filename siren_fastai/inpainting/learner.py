@@ -1,6 +1,8 @@
 """`inpainting_learner`: a fastai Learner of a network that fills holes, in photos of any size."""
 
+import math
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,19 +15,14 @@ from torch import Tensor, nn
 
 from siren_fastai.inpainting.files import save_network
 from siren_fastai.inpainting.fill import evaluating, fill_image
+from siren_fastai.inpainting.losses import InpaintingLoss
+from siren_fastai.inpainting.metrics import HolePSNR
 from siren_fastai.inpainting.networks import unet
 from siren_fastai.learner import IndexedLearner
 from siren_fastai.optimizers import adam
 from siren_fastai.processes import unwrapped
 
 __all__ = ["InpaintingLearner", "inpainting_learner"]
-
-
-class HoleLoss(nn.Module):
-    """The mean absolute error in the hole, and a sixth of that elsewhere."""
-
-    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        return ((pred - target).abs() * (1 - 5 / 6 * mask)).mean()
 
 
 class InpaintingLearner(IndexedLearner):
@@ -95,8 +92,8 @@ class InpaintingLearner(IndexedLearner):
 def inpainting_learner(
     dls: DataLoaders,  # as from `inpainting_dataloaders`
     model: nn.Module | None = None,  # called with image and mask, as `unet(...)`; None is that for the images' channels
-    loss: Callable | None = None,  # of prediction, target and mask; None is `HoleLoss()`
-    metrics=None,  # functions of prediction, target and mask; None is the loss alone
+    loss: Callable | None = None,  # of prediction, target and mask; None is `InpaintingLoss()`
+    metrics=None,  # of prediction, target and mask; None is `HolePSNR()`, the mean of dB over images
     opt_func=adam,  # one of `siren_fastai.optimizers`, or any of fastai's
     lr: float = 1e-3,  # the default of `fit_one_cycle`
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
@@ -107,14 +104,15 @@ def inpainting_learner(
     """A Learner of a network that fills holes: `learn.fit_one_cycle(20)`, then `learn.fill(photo, mask)`.
 
     Raises: ValueError for a model that was built for other channels or another size than the images have; TypeError
-    for loaders of anything but images with masks.
+    for loaders of anything but images with masks. Warns of holes that are larger than the network sees.
     """
     if getattr(dls, "n_inp", None) != 2 or not hasattr(dls.train_ds, "shape"):
         raise TypeError(f"`dls` must be as from `inpainting_dataloaders`, got {type(dls).__name__}")
     channels, *size = dls.train_ds.shape
     model = unet(channels=channels) if model is None else model
     check_fits(model, channels, size)
-    loss = HoleLoss() if loss is None else loss
+    warn_of_holes(model, dls.train_ds.holes)
+    loss, metrics = InpaintingLoss() if loss is None else loss, HolePSNR() if metrics is None else metrics
     options = dict(opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, cbs=L(cbs), **kwargs)
     return InpaintingLearner(dls, model, loss_func=loss, **options)
 
@@ -136,4 +134,19 @@ def check_fits(
         raise ValueError(
             f"the network was built for images of {fixed[0]}x{fixed[1]} pixels, and these have {size[0]}x{size[1]}: "
             "build it, or load the images, with that `size`"
+        )
+
+
+def warn_of_holes(
+    model: nn.Module,  # an `InpaintingNetwork`; others aren't checked
+    holes,  # such as `Rectangles()`; those that don't state their `largest` aren't checked
+) -> None:
+    """Warn of pixels in the middle of large holes that no known pixel influences: they can only get a mean colour."""
+    seen, largest = getattr(model, "receptive_field", math.inf), getattr(holes, "largest", 0)
+    blind = getattr(model, "settings", {}).get("prefill") in ("black", "mean")  # others bring known pixels to each
+    if blind and largest >= seen:
+        warnings.warn(
+            f"holes are up to {largest} pixels wide, but a pixel of the network depends on {seen} x {seen} only: use "
+            'more `widths`, `dilation=(2, 4, 8)`, attention, or `prefill="smooth"`',
+            stacklevel=3,
         )

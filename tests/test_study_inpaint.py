@@ -252,6 +252,24 @@ def test_wheels_and_clipping_leave_a_healthy_training_alone(tmp_path):
     assert row["reverts"] == 0 and not row["collapsed"]
 
 
+def test_too_many_reverts_end_training_at_the_last_healthy_state_and_other_errors_are_errors(tmp_path, monkeypatch):
+    wild = dict(wheels=True, lr=1e4, norm="none", loss="l2", schedule="constant", max_samples=600)
+    row = run(tmp_path, **wild)
+    assert row["gave_up"] and row["reverts"] == 4 and not row["diverged"] and row["total_steps"] < 150
+    without = run(tmp_path, **{**wild, "wheels": False})
+    assert without["diverged"] and without["psnr_large"] is None and not without["gave_up"]
+
+    def broken(settings):
+        def loss(*_):
+            raise RuntimeError("no memory left")
+
+        return loss
+
+    monkeypatch.setattr("siren_fastai.study.inpainting.training.loss_of", broken)
+    with pytest.raises(RuntimeError, match="no memory left"):
+        run(tmp_path, **wild)
+
+
 PAGE = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text(encoding="utf-8").split("## `inpaint`")[1]
 
 

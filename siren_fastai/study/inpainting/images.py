@@ -47,10 +47,11 @@ def parts_of(
 
     Raises: ValueError for a folder of fewer images than `folds`, or of small ones.
     """
-    images, sources = _images(settings, settings["data"] if data is None else data)
+    data = settings["data"] if data is None else data
+    images, sources = _images(settings, data)
     folds, fold = settings["folds"], settings["seed"] % settings["folds"]
     if int(sources.max()) + 1 < folds:
-        raise ValueError(f"`folds` is {folds}, but {settings['data']} has {int(sources.max()) + 1} images")
+        raise ValueError(f"`folds` is {folds}, but {data} has {int(sources.max()) + 1} sources")
     held_out = sources % folds == fold
     return Parts(images[~held_out], images[held_out])
 

@@ -26,7 +26,7 @@ __all__ = ["Trained", "train"]
 
 @dataclass(frozen=True)
 class Trained:
-    """How training went, and two columns of the table."""
+    """How training went, and three columns of the table."""
 
     course: Course
     train_loss: float | None
@@ -61,8 +61,8 @@ def _gave_up(learn: Learner, epochs: int, wheels: Callback) -> bool:
     try:
         with learn.no_bar(), learn.no_logging():
             learn.fit(epochs)
-    except RuntimeError:
-        if not getattr(wheels, "reverts", ()):
+    except RuntimeError as error:
+        if not getattr(wheels, "reverts", ()) or "TrainingWheels: " not in str(error):
             raise
         return True
     return False
@@ -70,11 +70,8 @@ def _gave_up(learn: Learner, epochs: int, wheels: Callback) -> bool:
 
 def loss_of(settings: Mapping) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss of outputs in the network's range, given targets from 0 to 1 and masks."""
-    loss, top = (
-        InpaintingLoss(settings["hole_weight"], 1, settings["seam"], kind=settings["loss"]),
-        settings["value_range"],
-    )
-    return lambda output, target, mask: loss(output, top * target, mask)
+    loss = InpaintingLoss(settings["hole_weight"], 1, settings["seam"], kind=settings["loss"])
+    return lambda output, target, mask: loss(output, settings["value_range"] * target, mask)
 
 
 def _more(settings: Mapping) -> list[Callback]:

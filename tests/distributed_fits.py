@@ -29,6 +29,7 @@ from siren_fastai.data import tile_dataloaders
 from siren_fastai.inpainting.data import inpainting_dataloaders
 from siren_fastai.inpainting.learner import inpainting_learner
 from siren_fastai.inpainting.masks import Rectangles
+from siren_fastai.inpainting.metrics import FilledSSIM, HolePSNR
 from siren_fastai.inpainting.networks import unet
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.quality import psnr, ssim
@@ -153,7 +154,8 @@ def hole_learner(path, bs=12, count=10, **options):
     holes, bs = Rectangles(1, 2, side=(2, 6)), bs // max(num_distrib(), 1)
     dls = inpainting_dataloaders(photos, 16, holes, bs, per_image=4, valid_bs=3, path=path, verbose=False, **options)
     model = unet(widths=(4, 6), norm="none")
-    return quiet(inpainting_learner(dls, model, metrics=[mean_error], cbs=[MetricHistory(), Parts()]))
+    metrics = [mean_error, HolePSNR(), HolePSNR(pooled=True), FilledSSIM()]
+    return quiet(inpainting_learner(dls, model, metrics=metrics, cbs=[MetricHistory(), Parts()]))
 
 
 def inpainting(path):

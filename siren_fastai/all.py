@@ -72,7 +72,7 @@ from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
-from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill
+from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill, ray_fill
 from siren_fastai.inpainting.convolutions import GatedConv2d, PartialConv2d, receptive_field
 from siren_fastai.inpainting.coordinates import fill_with_siren, siren_filling
 from siren_fastai.inpainting.data import InpaintingDataset, inpainting_dataloaders
@@ -80,7 +80,7 @@ from siren_fastai.inpainting.files import load_network, save_network
 from siren_fastai.inpainting.fill import fill_image
 from siren_fastai.inpainting.frechet import frechet_distance, texture_features
 from siren_fastai.inpainting.learner import InpaintingLearner, inpainting_learner
-from siren_fastai.inpainting.losses import InpaintingLoss
+from siren_fastai.inpainting.losses import HoleDecibels, InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.inpainting.metrics import FilledSSIM, HoleL1, HolePSNR, KnownL1, KnownPSNR
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
@@ -155,6 +155,7 @@ __all__ = [
     "FoldSplitter",
     "FreezeLayers",
     "GatedConv2d",
+    "HoleDecibels",
     "HoleL1",
     "HolePSNR",
     "HypernetworkDecoder",
@@ -272,6 +273,7 @@ __all__ = [
     "psnr",
     "ranger",
     "ranger_adabelief",
+    "ray_fill",
     "read_histories",
     "read_history",
     "read_matrix",

@@ -68,6 +68,8 @@ LAYERS = {
 }
 TORCH_ONLY = (
     "baselines",
+    "rays",
+    "ray_input",
     "blocks",
     "convolutions",
     "dataset",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from siren_fastai.inpainting.losses import InpaintingLoss, seam_variation
+from siren_fastai.inpainting.losses import HoleDecibels, InpaintingLoss, seam_variation
 
 
 def batch(n=3, size=(7, 9)):
@@ -101,3 +101,18 @@ def test_half_precision_is_summed_in_full():
 def test_impossible_weights_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         InpaintingLoss(**options)
+
+
+def test_hole_decibels_are_what_the_holes_lack():
+    target = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(2, 1, 8, 8)
+    mask[:, :, 2:5, 3:7] = 0
+    loss = HoleDecibels(best=60)
+    far = target + 9 * mask  # what is drawn outside the hole doesn't count
+    assert loss(far, target, mask).item() == 0
+    wrong = far + torch.tensor([0.1, 0.01])[:, None, None, None] * (1 - mask)  # 20 dB and 40 dB
+    assert loss(wrong, target, mask).item() == pytest.approx((40 + 20) / 2, abs=0.03)
+    assert loss(wrong, target, torch.ones_like(mask)).item() == 0
+    for bad in (0, float("inf")):
+        with pytest.raises(ValueError, match="`best` must be a PSNR"):
+            HoleDecibels(best=bad)

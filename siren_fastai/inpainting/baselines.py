@@ -13,11 +13,14 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg, splu
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
+from torch.nn import functional as F
 
 from siren_fastai.images import check_image
 from siren_fastai.inpainting.masks import check_mask, composite
+from siren_fastai.inpainting.prefill import smooth_prefill
+from siren_fastai.inpainting.rays import blend, cast_rays, disagreement, halved, membrane, ray_weights
 
-__all__ = ["BASELINES", "biharmonic_fill", "harmonic_fill", "mean_fill", "nearest_fill"]
+__all__ = ["BASELINES", "biharmonic_fill", "harmonic_fill", "mean_fill", "nearest_fill", "ray_fill"]
 
 DIRECT = 200_000  # unknown pixels that are solved for directly, in seconds and a few hundred MB; more iteratively
 TOLERANCE = 1e-5  # of the iterative solution, relative
@@ -76,11 +79,34 @@ def biharmonic_fill(
     return composite(torch.from_numpy(filled).to(image.dtype), image, mask)
 
 
+def ray_fill(
+    image: Tensor,  # (h, w, c) floats
+    mask: Tensor,  # (h, w) bool, True is known
+) -> Tensor:  # (h, w, c), known pixels as they are
+    """Fill the hole with a blend of the known pixels that 16 rays meet, so that edges go on across it; see `rays.py`.
+
+    It is made at half the size; a smooth surface is added by which it meets the known pixels. Clamped to the known
+    values' range. Nothing is learned. Raises: as `mean_fill`.
+    """
+    _check(image, mask)
+    x, known = image.permute(2, 0, 1)[None].float(), mask[None, None]
+    even = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
+    x, known = F.pad(x, even), F.pad(known, even)
+    half, half_known = halved(x, known)
+    colors, distances = cast_rays(half, half_known)
+    weights = ray_weights(distances, disagreement(colors, distances))
+    filled, hole = smooth_prefill(half, half_known).permute(0, 2, 3, 1), ~half_known[:, 0]
+    filled[hole] = blend(weights / weights.sum(1, keepdim=True), colors, filled[hole])
+    drawn = membrane(filled.permute(0, 3, 1, 2), x, known)[0].permute(1, 2, 0)[: image.shape[0], : image.shape[1]]
+    return composite(drawn.to(image.dtype).clamp(image[mask].min(), image[mask].max()), image, mask)
+
+
 BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": mean_fill,
     "nearest": nearest_fill,
     "harmonic": harmonic_fill,
     "biharmonic": biharmonic_fill,
+    "rays": ray_fill,
 }
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from siren_fastai.inpainting.convolutions import SLOPE, GatedConv2d, PartialConv2d, same_padding
 
-__all__ = ["NORMS", "Attention", "Chain", "ConvUnit", "LinearBottleneck", "Merge", "Residual"]
+__all__ = ["NORMS", "Attention", "Chain", "ConvUnit", "LinearBottleneck", "Merge", "Residual", "residual_block"]
 
 GROUPS = 8  # of a group normalisation, at most
 NORMS = {
@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class ConvUnit(nn.Module):
-    """A convolution of some kind, a normalisation and a leaky ReLU of slope 0.2.
+    """A convolution of some kind, a normalisation and, unless it is linear, a leaky ReLU of slope 0.2.
 
     Shapes: (n, n_in, h, w) -> (n, n_out, h, w), h and w divided by the stride.
     """
@@ -39,9 +39,10 @@ class ConvUnit(nn.Module):
         norm: str = "batch",  # a key of `NORMS`
         stride: int = 1,  # pixels
         dilation: int = 1,  # pixels from one weight of the kernel to the next
+        linear: bool = False,  # without the leaky ReLU; not for gated convolutions, which have their own
     ):
         super().__init__()
-        self.kind, self.layer = conv, (3, stride, dilation)
+        self.kind, self.layer, self.linear = conv, (3, stride, dilation), linear
         after = None if NORMS[norm] is None else NORMS[norm](n_out)
         if conv == "gated":
             self.conv = GatedConv2d(n_in, n_out, *self.layer, norm=after)
@@ -55,7 +56,8 @@ class ConvUnit(nn.Module):
         if self.kind == "gated":
             return self.conv(x), mask
         x, mask = self.conv(x, mask) if self.kind == "partial" else (self.conv(x), mask)
-        return F.leaky_relu(self.norm(x), SLOPE), mask
+        x = self.norm(x)
+        return x if self.linear else F.leaky_relu(x, SLOPE), mask
 
 
 class Chain(nn.ModuleList):
@@ -77,6 +79,18 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Pair:
         out, mask = self.part(x, mask)
         return x + out, mask
+
+
+def residual_block(
+    width: int,  # channels
+    conv: str = "plain",  # as for `ConvUnit`
+    norm: str = "batch",
+) -> Residual:
+    """Return a block of two convolutions whose result is added to what came in; it starts as the identity."""
+    last = ConvUnit(width, width, "plain" if conv == "gated" else conv, norm, linear=True)
+    for parameter in (last.conv if norm == "none" else last.norm).parameters():
+        nn.init.zeros_(parameter)
+    return Residual(Chain([ConvUnit(width, width, conv, norm), last]))
 
 
 class Merge(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from siren_fastai.inpainting.masks import composite
 
-__all__ = ["InpaintingLoss", "seam_variation"]
+__all__ = ["HoleDecibels", "InpaintingLoss", "seam_variation"]
 
 ERRORS = {"l1": torch.abs, "l2": torch.square}
 
@@ -69,6 +69,34 @@ class InpaintingLoss(nn.Module):
         """(n,) the error of a part, of which an image may have none."""
         total = (error * part).sum((1, 2, 3))
         return total / (part.sum((1, 2, 3)).clamp_min(1) if self.per_part else part[0].numel())
+
+
+class HoleDecibels(nn.Module):
+    """How many dB of PSNR the holes lack: 0 at `best` dB, about `best` minus the PSNR where that is far lower.
+
+    For images whose quality is judged by their mean PSNR: an easy image with a small error counts as much as a
+    difficult one. What is drawn outside the hole, and an image without a hole, don't count.
+    Shapes: (n, c, h, w) twice and a mask (n, 1, h, w), 1 being known -> a scalar, the mean over images.
+    Raises: ValueError for a `best` that isn't positive.
+    """
+
+    def __init__(
+        self,
+        best: float = 40.0,  # dB; smaller errors hardly count any more
+    ):
+        super().__init__()
+        if not 0 < best < math.inf:
+            raise ValueError(f"`best` must be a PSNR above 0 dB, got {best!r}")
+        self.best = best
+
+    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        hole = ~mask.bool()
+        error = (pred.float() - target.float()).square().mean(1, keepdim=True) * hole
+        mse = error.sum((1, 2, 3)) / hole.sum((1, 2, 3)).clamp_min(1)
+        return 10 * (1 + mse * 10 ** (self.best / 10)).log10().mean()
+
+    def extra_repr(self) -> str:
+        return f"best={self.best}"
 
 
 def seam_variation(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siren_fastai.inpainting.blocks import Attention, Chain, ConvUnit, LinearBottleneck, Merge, Residual
+from siren_fastai.inpainting.blocks import Attention, Chain, ConvUnit, LinearBottleneck, Merge, Residual, residual_block
 from siren_fastai.inpainting.convolutions import receptive_field
 from siren_fastai.inpainting.prefill import PREFILLS
+from siren_fastai.inpainting.ray_input import RAY_OUTPUTS, RayInput, ray_features
 from siren_fastai.inpainting.settings import NetworkSettings
 from siren_fastai.models.flops import forward_flops
 
@@ -34,18 +35,22 @@ class InpaintingNetwork(nn.Module):
         super().__init__()
         self._settings, widths = settings, settings.widths
         area, last = settings.stem**2, len(widths) - 1
-        inputs = [(settings.channels + settings.mask_channel) * area, *widths]
+        self.on_rays = settings.prefill == "rays"
+        more = (ray_features(settings.channels), RAY_OUTPUTS) if self.on_rays else (0, 0)
+        inputs = [(settings.channels + settings.mask_channel) * area + more[0], *widths]
         self.encoder = nn.ModuleList(
-            self._level(inputs[i], width, stride=1 if i == 0 else 2) for i, width in enumerate(widths)
+            self._level(i, inputs[i], width, stride=1 if i == 0 else 2) for i, width in enumerate(widths)
         )
         self.bottleneck = self._bottleneck()
         skips = [settings.kind == "unet" and (i > 0 or settings.last_skip) for i in range(last)]
         self.skips = skips[::-1]  # deepest first, as the decoder meets them
         partial, pairs = settings.conv == "partial", list(zip(widths[1:], widths, skips, strict=False))[::-1]
         self.merges = nn.ModuleList(Merge(deep, width, partial) for deep, width, _ in pairs)
-        self.decoder = nn.ModuleList(self._level(width * (1 + skip), width) for _, width, skip in pairs)
-        self.head = nn.Conv2d(widths[0], settings.channels * area, 3, padding=1)
-        if settings.residual:
+        self.decoder = nn.ModuleList(
+            self._level(last - 1 - i, width * (1 + skip), width) for i, (_, width, skip) in enumerate(pairs)
+        )
+        self.head = nn.Conv2d(widths[0], settings.channels * area + more[1], 3, padding=1)
+        if settings.residual or self.on_rays:
             nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
@@ -55,17 +60,11 @@ class InpaintingNetwork(nn.Module):
         mask: Tensor,  # (n, 1, h, w)
     ) -> Tensor:
         self._check(image, mask)
-        size, stem = image.shape[2:], self._settings.stem
+        size = image.shape[2:]
         beyond = [side for n in reversed(size) for side in (0, -n % self.divisor)]
         image, known = F.pad(image, beyond), F.pad(mask.bool(), beyond)
-        filled = PREFILLS[self._settings.prefill](image, known)
-        x = torch.cat([filled, known.to(filled.dtype)], 1) if self._settings.mask_channel else filled
-        x = F.pixel_unshuffle(x, stem).contiguous(memory_format=torch.channels_last)
-        x = F.pixel_shuffle(self.head(self._features(x, self._stem_mask(known))), stem)
-        if self._settings.output == "sigmoid":
-            x = x.sigmoid()
-        x = filled + x if self._settings.residual else x
-        return x[..., : size[0], : size[1]]
+        out = self._along_rays(image, known) if self.on_rays else self._prefilled(image, known)
+        return out[..., : size[0], : size[1]]
 
     @property
     def settings(self) -> dict:
@@ -91,11 +90,14 @@ class InpaintingNetwork(nn.Module):
         """
         if self._settings.attention or self._settings.kind == "ae_fc":
             return math.inf
-        stem, layers = self._settings.stem, [unit.layer for unit in self.modules() if isinstance(unit, ConvUnit)]
-        encoder = sum(isinstance(unit, ConvUnit) for part in (self.encoder, self.bottleneck) for unit in part.modules())
-        path, decoder = [(stem, stem, 1), *layers[:encoder]], layers[encoder:]
-        for i, merge in enumerate(self.merges):
-            path += merge.layers + decoder[i * self._settings.convs : (i + 1) * self._settings.convs]
+
+        def layers(*parts: nn.Module) -> list[tuple]:
+            return [unit.layer for part in parts for unit in part.modules() if isinstance(unit, ConvUnit)]
+
+        stem = self._settings.stem
+        path = [(2, 2, 1)] * self.on_rays + [(stem, stem, 1), *layers(self.encoder, self.bottleneck)]
+        for merge, level in zip(self.merges, self.decoder, strict=True):
+            path += merge.layers + layers(level)
         return receptive_field([*path, (3, 1, 1)])
 
     def gflops(
@@ -116,10 +118,12 @@ class InpaintingNetwork(nn.Module):
         options = [f"{name}={value!r}" for name, value in named.items()]
         return ", ".join([*options, f"receptive field of {self.receptive_field} pixels"])
 
-    def _level(self, n_in: int, width: int, stride: int = 1) -> Chain:
-        """The convolutions of one level; the first has the stride."""
+    def _level(self, level: int, n_in: int, width: int, stride: int = 1) -> Chain:
+        """The convolutions of one level, of which the first has the stride, and its residual blocks."""
         kind, norm, convs = self._settings.conv, self._settings.norm, self._settings.convs
-        return Chain(ConvUnit(width if i else n_in, width, kind, norm, 1 if i else stride) for i in range(convs))
+        units = [ConvUnit(width if i else n_in, width, kind, norm, 1 if i else stride) for i in range(convs)]
+        count = self._settings.blocks[level] if self._settings.blocks else 0
+        return Chain([*units, *(residual_block(width, kind, norm) for _ in range(count))])
 
     def _bottleneck(self) -> Chain:
         """What lies between encoder and decoder: dilated convolutions, attention, a linear bottleneck."""
@@ -131,6 +135,26 @@ class InpaintingNetwork(nn.Module):
             shape = (width, *(n // settings.divisor for n in settings.size))
             parts.append(LinearBottleneck(shape, settings.code_size))
         return Chain(parts)
+
+    def _prefilled(self, image: Tensor, known: Tensor) -> Tensor:
+        """The network's image, which is added to the filled one if it's a residual."""
+        filled = PREFILLS[self._settings.prefill](image, known)
+        x = torch.cat([filled, known.to(filled.dtype)], 1) if self._settings.mask_channel else filled
+        x = F.pixel_unshuffle(x, self._settings.stem).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_shuffle(self.head(self._features(x, self._stem_mask(known))), self._settings.stem)
+        if self._settings.output == "sigmoid":
+            x = x.sigmoid()
+        return filled + x if self._settings.residual else x
+
+    def _along_rays(self, image: Tensor, known: Tensor) -> Tensor:
+        """What the rays met, weighted by the network, and its residual."""
+        rays, stem = RayInput(image, known), self._settings.stem
+        filled = rays.filled() if self._settings.mask_channel else rays.filled()[:, :-1]
+        x = torch.cat([F.pixel_unshuffle(filled, stem), F.avg_pool2d(rays.features(), stem)], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.head(self._features(x, self._stem_mask(rays.half_known))).contiguous()
+        changes = F.interpolate(x[:, :RAY_OUTPUTS].contiguous(), scale_factor=stem, mode="bilinear")
+        return rays.draw(changes, F.pixel_shuffle(x[:, RAY_OUTPUTS:].contiguous(), stem))
 
     def _features(self, x: Tensor, mask: Tensor) -> Tensor:
         skips = []

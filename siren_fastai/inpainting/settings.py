@@ -11,12 +11,20 @@ __all__ = ["NetworkSettings"]
 CHOICES = {
     "kind": ("ae", "ae_fc", "unet"),
     "conv": ("plain", "gated", "partial"),
-    "prefill": tuple(PREFILLS),
+    "prefill": (*PREFILLS, "rays"),
     "norm": tuple(NORMS),
     "output": ("linear", "sigmoid"),
     "stem": (1, 2, 4),
 }
-BOUNDS = {"channels": 64, "convs": 8, "code_size": 2**16, "widths": 4096, "dilation": 64, "size": 4096}  # greatest
+BOUNDS = {
+    "channels": 64,
+    "convs": 8,
+    "blocks": 8,
+    "code_size": 2**16,
+    "widths": 4096,
+    "dilation": 64,
+    "size": 4096,
+}  # greatest
 MAX_LEVELS = 8
 
 
@@ -28,12 +36,13 @@ class NetworkSettings:
     channels: int = 3  # of the images: 3 for RGB, 1 for gray
     widths: Sequence[int] = (32, 64, 128, 256)  # channels of each level; a level has half the size of the one before
     convs: int = 2  # 3x3 convolutions per level, down and up
+    blocks: Sequence[int] = ()  # residual blocks of two convolutions at each level, after the others; () is none
     last_skip: bool = True  # whether the decoder's last level sees the encoder's first: it can copy the hole then
     dilation: Sequence[int] = ()  # rates of further convolutions at the deepest level, as (2, 4, 8)
     conv: str = "plain"  # "plain", "gated" or "partial"
     attention: bool = False  # self-attention at the deepest level
     mask_channel: bool | None = None  # whether the mask is an input too; None: yes, but not for partial convolutions
-    prefill: str = "black"  # what the network finds in the hole: "black", "mean" or "smooth"
+    prefill: str = "black"  # what the network finds in the hole: "black", "mean", "smooth", or "rays", at half the size
     residual: bool = False  # whether the output is added to the filled input, so that a new network returns that
     stem: int = 1  # pixels on a side that become one position at the first level: 2 costs a quarter
     norm: str = "batch"  # "batch", "group" or "none"
@@ -45,13 +54,15 @@ class NetworkSettings:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {choices}, got {getattr(self, name)!r}")
-        for name in ("widths", "dilation", "size"):
+        for name in ("widths", "blocks", "dilation", "size"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, most in BOUNDS.items():
             self._check_counts(name, most)
         if not 1 <= len(self.widths) <= MAX_LEVELS:
             raise ValueError(f"`widths` must have 1 to {MAX_LEVELS} levels, got {len(self.widths)}: {self.widths}")
+        if self.blocks and len(self.blocks) != len(self.widths):
+            raise ValueError(f"`blocks` must be one number for each of {len(self.widths)} levels, got {self.blocks}")
         if self.mask_channel is None:
             object.__setattr__(self, "mask_channel", self.conv != "partial")
         for name in ("last_skip", "attention", "mask_channel", "residual"):
@@ -62,7 +73,7 @@ class NetworkSettings:
     @property
     def divisor(self) -> int:
         """The number of pixels that sides are padded to a multiple of."""
-        return self.stem * 2 ** (len(self.widths) - 1)
+        return self.stem * 2 ** (len(self.widths) - 1 + (self.prefill == "rays"))
 
     def to_dict(self) -> dict:
         """The settings as JSON has them: `NetworkSettings(**settings)` is equal."""
@@ -77,6 +88,11 @@ class NetworkSettings:
     def _check_together(self) -> None:
         if self.mask_channel and self.conv == "partial":
             raise ValueError("partial convolutions read the mask already: leave `mask_channel` out, or say False")
+        if self.prefill == "rays" and (self.output == "sigmoid" or self.conv == "partial"):
+            raise ValueError(
+                'prefill="rays" draws a blend of known pixels and a residual: it needs output="linear", and "plain" '
+                f'or "gated" convolutions, got {self.output!r} and {self.conv!r}'
+            )
         if self.residual and self.output == "sigmoid":
             raise ValueError('a residual is added as it is: with residual=True the output must be "linear"')
         fits = self.size is not None and len(self.size) == 2 and not any(n % self.divisor for n in self.size)

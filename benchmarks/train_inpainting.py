@@ -1,6 +1,6 @@
 """Train the network that fills holes, of `data/inpainting.safetensors`, on a CPU.
 
-python benchmarks/train_inpainting.py [PHOTO ...] [--samples 120000] [--seed 0] [--output unet.safetensors]
+python benchmarks/train_inpainting.py [PHOTO ...] [--samples 64000] [--seed 0] [--output unet.safetensors]
 
 Photos are files or folders; without any, those that scikit-image, scikit-learn and matplotlib are installed with, whose
 licences allow it. Each is used at several sizes. A share of the training images are synthetic, see `dead_leaves.py`.
@@ -35,7 +35,7 @@ from siren_fastai.inpainting.metrics import HolePSNR
 from siren_fastai.inpainting.networks import unet
 from siren_fastai.inpainting.sources import Sources
 from siren_fastai.inpainting.views import Views
-from siren_fastai.optimizers import adam
+from siren_fastai.optimizers import fast_adam
 
 SCALES = (1.0, 0.7, 0.5, 0.35)
 SIZE = 128
@@ -116,8 +116,8 @@ def train(options) -> None:
     data = dict(size=SIZE, bs=options.bs, views=VIEWS, per_image=64, valid_per_image=24, seed=options.seed)
     holes = dict(holes=ManyHoles(), valid_holes=Rectangles(1, 2, side=(24, 56)))
     dls = inpainting_dataloaders(sources, valid=[VALID], device="cpu", **data, **holes)
-    cbs = [TrainingWheels(clip=options.clip), Bfloat16()]
-    options_of = dict(loss=HoleDecibels(), metrics=HolePSNR(), opt_func=adam, wd=0.0, cbs=cbs)
+    cbs = [TrainingWheels(factor=1.5, clip=options.clip), Bfloat16()]
+    options_of = dict(loss=HoleDecibels(), metrics=HolePSNR(), opt_func=fast_adam, wd=0.0, cbs=cbs)
     learn = inpainting_learner(dls, unet(norm=options.norm, **NETWORK), **options_of)
     epochs = math.ceil(options.samples / len(dls.train_ds))
     begun = time.process_time()
@@ -133,13 +133,13 @@ def train(options) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path, nargs="*")
-    parser.add_argument("--samples", type=int, default=120_000)
+    parser.add_argument("--samples", type=int, default=64_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--synthetic", type=float, default=0.3, help="share of synthetic images")
     parser.add_argument("--bs", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--norm", default="none")
-    parser.add_argument("--clip", type=float, default=5.0)
+    parser.add_argument("--clip", type=float, default=2.0)
     parser.add_argument("--output", type=Path, default=Path("unet.safetensors"))
     train(parser.parse_args())
 

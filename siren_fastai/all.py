@@ -107,6 +107,8 @@ from siren_fastai.optimizers import (
     ranger_adabelief,
     soap,
 )
+from siren_fastai.page.coded import save_coded_page
+from siren_fastai.page.save import save_page
 from siren_fastai.quality import bits_per_pixel, psnr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
@@ -282,8 +284,10 @@ __all__ = [
     "render",
     "run_study",
     "save_checkpoint",
+    "save_coded_page",
     "save_image",
     "save_network",
+    "save_page",
     "save_start",
     "scale_widths",
     "set_seed",

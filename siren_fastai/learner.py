@@ -1,6 +1,9 @@
 """`siren_learner`: a fastai Learner with defaults that fit signals fast, which also renders what it has learned."""
 
+import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +20,8 @@ from siren_fastai.default_model import check_widths, model_for
 from siren_fastai.figures import show_pictures
 from siren_fastai.metrics import default_metrics
 from siren_fastai.optimizers import fast_adam, twice_valley
+from siren_fastai.page.save import save_page
+from siren_fastai.quality import psnr
 from siren_fastai.render import render
 
 __all__ = ["IndexedLearner", "PixelLearner", "siren_learner"]
@@ -87,6 +92,33 @@ class PixelLearner(IndexedLearner):
             return (values if clamp is None else values.clamp_(*clamp)).view(*data.shape, -1)
         grid = data.grid if grid is None else grid
         return render(self.model, size, region, grid, clamp, shape=data.shape, **kwargs)
+
+    def to_html(
+        self,
+        path: str | os.PathLike,  # the file to write, such as "cat.html"
+        title: str | None = None,  # shown in a corner; None is the file's name
+        weights: str = "auto",  # "float16", "float32", or "auto": as `siren_fastai.page.save.page_html` chooses
+    ) -> Path:
+        """Write the fitted image as a web page with endless zoom, one file that loads nothing; return its path.
+
+        A corner says the image's size, and the PSNR if the data is the whole image in a known `value_range`.
+        Raises: TypeError or ValueError for data that isn't an image on a regular grid, or a network that a page can't
+            draw, as `siren_fastai.page.save.save_page`.
+        """
+        data = self.dls.train_ds
+        if len(data.shape) != 2 or data.grid is None:
+            raise ValueError("a page shows an image, whose positions are a regular grid of two axes: use `render`")
+        values = (0.0, 1.0) if data.value_range is None else data.value_range
+        options = {"grid": data.grid, "value_range": values, "psnr": self._psnr(), "weights": weights}
+        return save_page(self.model, path, data.shape, title, **options)
+
+    def _psnr(self) -> float | None:
+        """The PSNR in dB of the whole image, or None without all of its samples and their range."""
+        data = self.dls.train_ds
+        if data.value_range is None or data.pixels is not None or len(data) != math.prod(data.shape):
+            return None
+        low, high = data.value_range
+        return psnr(self.render(), data.to_picture(data.values).cpu(), high - low, (low, high))
 
     def _predicted(self, dl) -> Tensor:
         """The predictions of all samples of `dl`, at their pixels."""

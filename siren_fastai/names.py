@@ -11,6 +11,7 @@ __all__ = [
     "METRIC_CONVENTIONS",
     "MODEL_KINDS",
     "OPTIMIZER_NAMES",
+    "PAGE_WEIGHTS",
     "PRESETS",
     "RESIZE_MODES",
     "SCHEDULES",
@@ -34,4 +35,5 @@ CLASSICS = ("jpeg", "webp", "avif")
 DENOISERS = ("median", "bilateral", "tv", "nlm")  # the order is the .sirn file's: append, never reorder
 CLUSTER_BASES = ("color", "error")
 CLUSTER_USES = ("feature", "network")
+PAGE_WEIGHTS = ("auto", "float16", "float32")
 CODEC_WEIGHTS = ("quantized", "quantized_rows", "float16")

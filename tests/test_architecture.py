@@ -48,6 +48,7 @@ LAYERS = {
             "starts",
             "analysis",
             "health",
+            "page",
         ),
     ),
     "fastai": (

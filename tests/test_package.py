@@ -76,6 +76,7 @@ def test_the_wheel_holds_every_module_and_the_licence_and_nothing_else(wheel):
     info = f"siren_fastai-{siren_fastai.__version__}.dist-info/"
     package = ROOT / "siren_fastai"
     files = {*package.rglob("*.py"), *package.glob("study/presets/*.yaml")}
+    files |= {path for kind in ("css", "glsl", "html", "js") for path in package.glob(f"page/*.{kind}")}
     assert {name for name in names if not name.startswith(info)} == {str(path.relative_to(ROOT)) for path in files}
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in names)
 

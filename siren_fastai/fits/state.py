@@ -1,7 +1,9 @@
 """A trained network with what it needs to be rendered and trained further: made from a learner, opened in a learner."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from siren_fastai.coords import region_size
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.packing import load_optimizer_
 from siren_fastai.learner import PixelLearner, siren_learner
+from siren_fastai.page.save import save_page
 from siren_fastai.render import render
 
 __all__ = ["UNIT", "Checkpoint", "checkpoint_of"]
@@ -62,6 +65,24 @@ class Checkpoint:
         if (low, high) != (first, last):
             values.sub_(low).mul_((last - first) / (high - low)).add_(first)
         return values.clamp_(first, last)
+
+    def to_html(
+        self,
+        path: str | os.PathLike,  # the file to write, such as "cat.html"
+        title: str | None = None,  # shown in a corner; None is the file's name
+        psnr: float | None = None,  # in dB, shown there too; None is not known
+        weights: str = "auto",  # "float16", "float32", or "auto": as `siren_fastai.page.save.page_html` chooses
+    ) -> Path:
+        """Write the image as a web page with endless zoom, one file that loads nothing, and return its path.
+
+        Raises: TypeError or ValueError for a signal that isn't an image on a regular grid, or a network that a page
+            can't draw, as `siren_fastai.page.save.save_page`.
+        """
+        if len(self.size) != 2 or self.grid is None:
+            raise ValueError("a page shows an image, whose positions are a regular grid of two axes: use `render`")
+        values = UNIT if self.value_range is None else self.value_range
+        options = {"grid": self.grid, "value_range": values, "psnr": psnr, "weights": weights}
+        return save_page(self.model, path, self.size, title, **options)
 
     def learner(
         self,

@@ -3,9 +3,21 @@
 Importing a command imports nothing heavy; what it needs is imported when it runs.
 """
 
-from siren_fastai.cli.commands import analyze, compress, decompress, evaluate, fit, info, inpaint, rd, render, study
+from siren_fastai.cli.commands import (
+    analyze,
+    compress,
+    decompress,
+    evaluate,
+    fit,
+    info,
+    inpaint,
+    page,
+    rd,
+    render,
+    study,
+)
 
 __all__ = ["COMMANDS"]
 
-_MODULES = (fit, evaluate, render, analyze, compress, decompress, info, rd, inpaint, study)
+_MODULES = (fit, evaluate, render, page, analyze, compress, decompress, info, rd, inpaint, study)
 COMMANDS = {module.COMMAND.name: module.COMMAND for module in _MODULES}

@@ -23,7 +23,7 @@ from siren_fastai.stacks.learner import stack_learner
 __all__ = ["HoleFit"]
 
 UNIT = 64  # pixels: omega_0 is in rad per so many
-WIDTHS, STEPS = (64, 256), (60, 2500)  # least and greatest
+WIDTHS, STEPS = (64, 128), (60, 600)  # least and greatest: what a larger surrounding lacks, the seams bring
 WIDE_PIXELS = 6000  # a network of the least width learns so many; more take wider ones
 STEPS_PER_PIXEL = 0.05
 BATCH, RATE = 1024, 4e-3  # pixels per step; the learning rate of the least width, in proportion to 1 / width

@@ -9,6 +9,7 @@ __all__ = ["Window", "hidden_as_holes", "hole_windows"]
 
 EIGHT = np.ones((3, 3), bool)  # neighbours, diagonal ones too
 DIRECTIONS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j)
+TESTED_SIDE = 96  # pixels
 MOST_HIDDEN = 0.5  # of the known pixels: the rest must be enough to learn from
 
 
@@ -54,11 +55,12 @@ def hidden_as_holes(
 ) -> np.ndarray | None:  # (h, w) bool
     """Return known pixels of the form of the window's hole, next to it: what a fill of them is worth can be measured.
 
-    The hole is moved into the direction where the most of it is known, by its size and a margin, or less where the
-    image is too small. None where nothing is known in any direction, or too much would be hidden.
+    Of a large hole it is the form of its deepest part, 96 pixels a side. It is moved into the direction where the most
+    of it is known, by its size and a margin, or less where the image is too small. None where nothing is known in any
+    direction, or too much would be hidden.
     """
     hole = np.zeros(known.shape, bool)
-    hole[window.rows, window.columns] = window.hole
+    hole[window.rows, window.columns] = _deepest_part(window.hole)
     rows, columns = ndimage.find_objects(hole.astype(np.uint8))[0]
     size = [s.stop - s.start for s in (rows, columns)]
     most, best = 0, None
@@ -69,6 +71,16 @@ def hidden_as_holes(
             if most < share * hidden.sum() and hidden.sum() <= MOST_HIDDEN * known.sum():
                 most, best = share * hidden.sum(), hidden
     return best
+
+
+def _deepest_part(hole: np.ndarray) -> np.ndarray:
+    """The hole's pixels in a square around the one that is furthest from its rim."""
+    depth = ndimage.distance_transform_edt(hole)
+    place = np.unravel_index(depth.argmax(), hole.shape)
+    square = tuple(slice(max(0, at - TESTED_SIDE // 2), at + TESTED_SIDE // 2) for at in place)
+    part = np.zeros_like(hole)
+    part[square] = hole[square]
+    return part
 
 
 def _moved(mask: np.ndarray, down: int, right: int) -> np.ndarray:

@@ -40,7 +40,7 @@ FITTED = (
     Option("tv", "weight of the total variation in the hole; 0 leaves it out", number, 0.02, metavar="W"),
     Option(
         "max_steps",
-        "training steps for each group of holes, at most (default: as their surroundings need, 60 to 2500)",
+        "training steps for each group of holes, at most (default: as their surroundings need, 60 to 600)",
         integer(1),
         metavar="N",
     ),

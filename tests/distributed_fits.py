@@ -24,6 +24,7 @@ from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.stop_at import StopAt
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.data import tile_dataloaders
 from siren_fastai.inpainting.data import inpainting_dataloaders
@@ -310,6 +311,26 @@ def fastais_own(path):
     return {"psnr": row["psnr"], "truth": truth, "kept": kept, "samples_seen": row["samples_seen"]}
 
 
+class FaultOfLastProcess(Callback):
+    """Shows a loss that isn't finite to the process with the highest rank, at the fifth step."""
+
+    order = 30  # before the wheels
+
+    def after_loss(self):
+        if self.training and self.train_iter == 4 and rank_distrib() == num_distrib() - 1:
+            self.learn.loss = self.loss * float("nan")
+
+
+def reverted(path):
+    """A Learner of fastai's, where each process has a loss of its own."""
+    learn = plain_learner(path, cbs=[TrainingWheels(every=2, check=1), FaultOfLastProcess()])
+    with learn.distrib_ctx(cpu=True, sync_bn=False):
+        learn.fit(4, 1e-2)
+    rows = [{name: row[name] for name in ("step", "restored_step", "lr")} for row in learn.training_wheels.reverts]
+    weights = torch.cat([p.detach().flatten() for p in learn.model.parameters()]).tolist()
+    return {"rows": rows, "weights": weights, "reasons": [row["reason"] for row in learn.training_wheels.reverts]}
+
+
 def pictures(path):
     """Augmented images in an ordinary Learner; what each process saw in the first batch, and where the fit ended."""
     set_seed(0, reproducible=True)
@@ -366,6 +387,7 @@ SEVERAL = (
     too_few_samples,
     rate_finder,
     fastais_own,
+    reverted,
 )
 
 

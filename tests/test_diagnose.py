@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
@@ -94,6 +96,22 @@ def test_a_network_that_is_too_large_for_its_data_overfits_and_one_without_units
     assert kinds == ["overfitting", "underfitting"]
 
 
+class OneOutlier(Callback):
+    order = 30
+
+    def after_loss(self):
+        if self.training and self.iter == 1:
+            self.learn.loss = self.loss * 1e9
+
+
+def test_an_outlier_in_every_epoch_does_not_hide_that_the_rest_is_learned(tmp_path):
+    learn = plain_learner(tmp_path, cbs=[Diagnose(), OneOutlier()])
+    learn.fit(60, 1e-2)
+    assert min(learn.diagnose.train_losses) > 1e6
+    fit, rate = learn.diagnose.verdicts
+    assert fit.kind in ("fine", "unfinished") and rate.kind == "rate too high"
+
+
 # One batch
 
 
@@ -173,7 +191,8 @@ def test_the_loss_of_each_class_is_its_own():
 def test_the_worst_samples_are_those_of_the_whole_loader_in_order(tmp_path):
     learn = plain_learner(tmp_path, cbs=Diagnose())
     learn.fit(2, 1e-2)
-    rows, before = list(learn.recorder.values), weights(learn)
+    learn.add_cb(ProgressCallback())
+    rows, shown, before = list(learn.recorder.values), float(learn.recorder.smooth_loss.value), weights(learn)
     x, y = (torch.stack(v) for v in zip(*learn.dls.train_ds, strict=True))
     errors = (learn.model.eval()(x) - y).square().mean(1).detach()
     for ds_idx in (0, 1):
@@ -182,6 +201,7 @@ def test_the_worst_samples_are_those_of_the_whole_loader_in_order(tmp_path):
         assert found.index == errors.topk(5).indices.tolist()
         assert torch.equal(found.inputs[0][0], x[found.index[0]])
     assert list(learn.recorder.values) == rows and same(before, weights(learn))
+    assert float(learn.recorder.smooth_loss.value) == shown
     table = learn.diagnose.show_worst(3)
     assert list(table.columns) == ["index", "loss", "prediction", "target"] and len(table) == 3
     with pytest.raises(ValueError, match="`n` must be 1"):

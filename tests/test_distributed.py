@@ -149,3 +149,10 @@ def test_metrics_and_freezing_work_in_a_learner_of_fastais(ranks):
         found = rank["fastais_own"]
         assert found["kept"] and found["psnr"] == pytest.approx(found["truth"], abs=1e-3)
         assert found["psnr"] == ranks[0]["fastais_own"]["psnr"] and found["samples_seen"] >= 2 * 45
+
+
+def test_a_fault_on_one_process_takes_all_of_them_back(ranks):
+    first, second = (rank["reverted"] for rank in ranks)
+    assert first["rows"] == second["rows"] and len(first["rows"]) == 1 and first["rows"][0]["lr"] == 5e-3
+    assert first["weights"] == second["weights"]
+    assert [*first["reasons"], *second["reasons"]] == ["another process had a fault", "the loss was nan"]

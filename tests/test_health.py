@@ -149,6 +149,7 @@ def test_outputs_must_have_varied_before_being_constant_is_a_fault():
     for _ in range(5):
         assert checkup.look([1.0], [True, True]) is None
     checkup.look([1.0], [True, False]), checkup.kept()
+    assert checkup.look([1.0], [True, False]) is None and checkup.never_varied == "channel 0"
     assert checkup.look([1.0], [True, True]) is None and not checkup.healthy
     assert checkup.look([1.0], [True, True]).startswith("the outputs are constant in all 2 channels")
 

@@ -194,7 +194,7 @@ def test_without_a_healthy_state_to_begin_with_the_fit_ends_in_an_error(tmp_path
 def test_outputs_that_are_constant_from_the_start_are_a_warning(tmp_path):
     learn = learner_with(tmp_path, window=20)
     kill_outputs(learn)
-    with pytest.warns(UserWarning, match="constant when the fit began and still are after 20 steps"):
+    with pytest.warns(UserWarning, match="constant in all 2 channels when the fit began and still are after 20"):
         learn.fit(12, 1e-2)
     assert learn.training_wheels.reverts == []
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ class Diagnose(Callback):
 
     The training loss is the mean over the samples of an epoch, not fastai's running average, which lags. The losses are
     those of the last fit; they stay on the device until an epoch ends. `lr_find` and validation by itself add nothing.
-    Little is learned if the training loss is above half of the loss of the first batch that this callback saw.
-    Verdicts are rules of thumb with their numbers in `siren_fastai.health.verdicts`.
+    Verdicts are rules of thumb, with their numbers in `siren_fastai.health.verdicts`. They use the median of an epoch's
+    batches, which an outlier doesn't change, and the loss of the first batch that this callback saw as that of an
+    untrained network.
     Source: note 004, its checklist of underfitting, overfitting, spikes and outliers.
     """
 
@@ -35,6 +37,7 @@ class Diagnose(Callback):
 
     def __init__(self):
         self.train_losses, self.valid_losses, self.step_losses, self.first_loss = [], [], [], None
+        self.typical_losses = []  # the median of the batches of each epoch
         self._init_state()
 
     def _init_state(self):
@@ -48,7 +51,7 @@ class Diagnose(Callback):
         self.keeping = not hasattr(self, "lr_finder")
         if self.keeping and not self.started:
             self.started = True
-            self.train_losses, self.valid_losses, self.step_losses = [], [], []
+            self.train_losses, self.valid_losses, self.step_losses, self.typical_losses = [], [], [], []
         self.unread = []
 
     def after_batch(self):
@@ -57,7 +60,9 @@ class Diagnose(Callback):
 
     def after_train(self):
         if self.keeping:
-            self.step_losses += [loss for loss, _ in self._read(self.train_losses)]
+            losses = [loss for loss, _ in self._read(self.train_losses)]
+            self.step_losses += losses
+            self.typical_losses += [statistics.median(losses)] if losses else []
             self.first_loss = self.step_losses[0] if self.first_loss is None else self.first_loss
 
     def after_validate(self):
@@ -78,7 +83,7 @@ class Diagnose(Callback):
         """Of the last fit: how well it fits, and its learning rate. Raises: ValueError before any fit."""
         if not self.step_losses:
             raise ValueError("there is nothing to judge yet: `learn.fit` first, with Diagnose among the callbacks")
-        fit = fit_verdict(self.train_losses, self.valid_losses, self.first_loss)
+        fit = fit_verdict(self.typical_losses, self.valid_losses, self.first_loss)
         return [fit, rate_verdict(self.step_losses)]
 
     def show_worst(

@@ -45,7 +45,7 @@ class TrainingWheels(Callback):
 
     def __init__(
         self,
-        every: int = 50,  # steps between healthy copies, at least
+        every: int = 20,  # steps between healthy copies, at least
         check: int = 10,  # steps between readings of the losses
         factor: float = 3.0,  # how many times the running median of the loss is too high
         window: int = 100,  # losses that the median is taken of
@@ -172,13 +172,13 @@ class TrainingWheels(Callback):
             print(f"{happened}: back to step {row['restored_step']}, learning rate now {row['lr']:.3g}", flush=True)
 
     def _warn_once(self):
-        constant, varied = self.checkup.constant, self.checkup.varied
-        if not self.warned and self.steps_seen >= self.limits[1] and constant and all(constant) and not any(varied):
+        never = self.checkup.never_varied
+        if never and not self.warned and self.steps_seen >= self.limits[1]:
             self.warned = True
             warnings.warn(
-                f"TrainingWheels: the outputs were constant when the fit began and still are after {self.steps_seen} "
-                "steps, though the targets vary: there is no better state to go back to. Try other first weights, "
-                "another output activation or a lower learning rate",
+                f"TrainingWheels: the outputs were constant in {never} when the fit began and still are after "
+                f"{self.steps_seen} steps, though the targets vary: there is no better state to go back to. Try other "
+                "first weights, another output activation or a lower learning rate",
                 stacklevel=2,
             )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback  # noqa: F401  gives Learner.no_bar
 from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -65,8 +66,7 @@ def worst_samples(
     if n < 1:
         raise ValueError(f"`n` must be 1 or more samples, got {n!r}")
     keeper = _Keeper(n)
-    recorder = getattr(learn, "recorder", None)
-    with learn.removed_cbs([recorder] if recorder else []):  # it would forget the fit's rows
+    with _kept_record(learn), learn.no_bar():
         learn.validate(dl=learn.dls[ds_idx].new(shuffle=False, drop_last=False), cbs=keeper)
     samples = sorted(keeper.samples, key=lambda sample: -sample[1])
     return WorstSamples(*(list(column) for column in zip(*samples, strict=True)))
@@ -102,6 +102,20 @@ class _Keeper(Callback):
             self.samples.append((self.seen + i, losses[i], inputs, self.pred[i].detach().cpu(), targets))
         self.samples = sorted(self.samples, key=lambda sample: -sample[1])[: self.n_kept]
         self.seen += len(losses)
+
+
+@contextmanager
+def _kept_record(learn: Learner) -> Iterator[None]:
+    """Leave what fastai's Recorder has of a fit: validation makes it begin anew."""
+    recorder = getattr(learn, "recorder", None)
+    owners = [] if recorder is None else [recorder, recorder.smooth_loss]
+    before, record = [dict(vars(owner)) for owner in owners], getattr(learn, "final_record", None)
+    try:
+        yield
+    finally:
+        for owner, values in zip(owners, before, strict=True):
+            vars(owner).update(values)
+        learn.final_record = record
 
 
 @contextmanager

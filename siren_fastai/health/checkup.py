@@ -38,7 +38,7 @@ class Checkup:
         if fault is None and not math.isfinite(gradient_norm) and not tolerant:
             fault = f"a gradient was {gradient_norm}"
         if fault is None and self.constant_run >= self.patience:
-            fault = f"the outputs are constant in {self._which()} although the targets vary"
+            fault = f"the outputs are constant in {_channels(self.constant)} although the targets vary"
         return fault
 
     @property
@@ -48,6 +48,12 @@ class Checkup:
     @property
     def healthy(self) -> bool:
         return math.isfinite(self.last_loss) and self.watch.calm and not self.constant_run
+
+    @property
+    def never_varied(self) -> str:
+        """The channels that are constant now as at the last healthy state, in words; empty if there are none."""
+        never = [constant and not varied for constant, varied in zip(self.constant, self.varied, strict=False)]
+        return _channels(never) if any(never) else ""
 
     def kept(self) -> None:
         """The state of this check is the healthy one now."""
@@ -72,6 +78,8 @@ class Checkup:
         pairs = zip(self.varied, self.constant, strict=False)
         return any(varied and constant for varied, constant in pairs)
 
-    def _which(self) -> str:
-        channels = [str(i) for i, constant in enumerate(self.constant) if constant]
-        return f"all {len(channels)} channels" if all(self.constant) else f"channel {', '.join(channels)}"
+
+def _channels(which: Sequence[bool]) -> str:
+    """The channels in words: all of them, or their numbers."""
+    numbers = [str(i) for i, one in enumerate(which) if one]
+    return f"all {len(which)} channels" if all(which) else f"channel {', '.join(numbers)}"

@@ -11,6 +11,7 @@ from siren_fastai.health.losses import spikes
 __all__ = ["Verdict", "fit_verdict", "memory_verdict", "rate_verdict"]
 
 RISE = 0.1  # of the best validation loss: above it by more than this, it rises
+RISE_OF_FALL = 0.01  # and by more than this share of what it fell by
 GAP = 1.5  # times the training loss: a validation loss above it is a gap
 LEARNED = 0.5  # of an untrained network's loss: above it, little has been learned
 STILL_FALLING = 0.05  # of the training loss in a fit's last quarter: a fit that falls by more isn't finished
@@ -40,7 +41,8 @@ def fit_verdict(
     last, best = train[-1], int(np.nanargmin(valid)) if np.isfinite(valid).any() else 0
     if not (math.isfinite(last) and math.isfinite(valid[-1])) or last > max(train[0], untrained):
         return Verdict("diverged", f"the training loss went from {train[0]:.3g} to {last:.3g}: lower the learning rate")
-    if valid[-1] - valid[best] > RISE * abs(valid[best]) and last < train[best]:
+    noise = max(RISE * abs(valid[best]), RISE_OF_FALL * (untrained - valid[best]))
+    if valid[-1] - valid[best] > noise and last < train[best]:
         return Verdict(
             "overfitting",
             f"the validation loss was best in epoch {best} ({valid[best]:.3g}, now {valid[-1]:.3g}) while the training "

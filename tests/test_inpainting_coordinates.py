@@ -6,8 +6,8 @@ import torch
 from fastcore.docments import docments
 
 from siren_fastai.inpainting import hole_fit
-from siren_fastai.inpainting.baselines import mean_fill
-from siren_fastai.inpainting.coordinates import OMEGAS, fill_with_siren, siren_filling
+from siren_fastai.inpainting.baselines import harmonic_fill, mean_fill
+from siren_fastai.inpainting.coordinates import OMEGAS, _judged, fill_with_siren, siren_filling
 from siren_fastai.inpainting.hole_fit import HoleFit
 from siren_fastai.inpainting.windows import hidden_as_holes, hole_windows
 from siren_fastai.quality import psnr
@@ -99,7 +99,30 @@ def test_a_smooth_image_is_continued_into_its_hole():
     filling = siren_filling(truth, mask, progress=False)
     assert hole_psnr(filling.image, truth, mask) > 10 + hole_psnr(mean_fill(truth, mask), truth, mask)
     assert filling.held_out.keys() == set(OMEGAS) and filling.omega_0 == max(OMEGAS, key=filling.held_out.get)
-    assert filling.steps > 0 and filling.seconds > 0
+    assert filling.steps > 0 and filling.seconds > 0 and 0 <= filling.share <= 1
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.4, 2.0])
+def test_the_share_is_the_least_squares_one_from_0_to_1(scale):
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0, 0.1, 500)
+    missing = scale * drawn + rng.normal(0, 0.02, 500)
+    db, share = _judged(*(float(x.sum()) for x in (drawn**2, drawn * missing, missing**2)), 500)
+    errors = {s: np.mean((s * drawn - missing) ** 2) for s in np.linspace(0, 1, 1001)}
+    best = min(errors, key=errors.get)
+    assert share == pytest.approx(best, abs=1e-3) and db == pytest.approx(-10 * np.log10(errors[best]), abs=1e-3)
+
+
+def test_a_network_that_diverged_has_no_share():
+    assert _judged(float("nan"), float("nan"), 5.0, 500) == (pytest.approx(20.0), 0.0)
+
+
+def test_where_the_smoothest_surface_is_right_it_is_taken():
+    y, x = torch.meshgrid(torch.linspace(0.1, 0.5, 40), torch.linspace(0, 0.4, 48), indexing="ij")
+    image, mask = (y + x)[..., None], with_hole()
+    filling = siren_filling(image, mask, **QUICK)
+    assert filling.share < 0.1
+    torch.testing.assert_close(filling.image, harmonic_fill(image, mask), atol=5e-3, rtol=0)
 
 
 def test_the_values_at_the_rim_are_met():

@@ -73,7 +73,8 @@ def fill_by_siren(chosen: Chosen, image: Tensor, mask: Tensor, device: torch.dev
     best = found.pop(f"{filling.omega_0:g}", None)
     others = ", ".join(f"{db} with {omega_0}" for omega_0, db in found.items())
     tested = f" ({best} at known pixels that were hidden; {others})" if best else ""
-    return filling.image, f"with omega_0 {filling.omega_0:g}{tested}, {filling.steps} steps in {filling.seconds:.1f} s"
+    chosen = f"with omega_0 {filling.omega_0:g} and a share of {filling.share:.2f}"
+    return filling.image, f"{chosen}{tested}, {filling.steps} steps in {filling.seconds:.1f} s"
 
 
 def fill_by_model(chosen: Chosen, image: Tensor, mask: Tensor, device: torch.device) -> tuple[Tensor, str]:

@@ -2,7 +2,8 @@
 
 In the hole a network's total variation is kept low. By how much it misses the known values at the rim is continued
 into the hole by Laplace's equation, so that there is no seam, and the mean of a few networks is taken. How fast they
-may vary, their omega_0, is chosen by a test: known pixels of the hole's form, next to it, are hidden and filled.
+may vary, their omega_0, is chosen by a test: known pixels of the hole's form, next to it, are hidden and filled. So is
+the share of their drawing that is added to the smoothest surface through the rim: 0 for skies, 1 where they are right.
 """
 
 import math
@@ -19,6 +20,7 @@ from fastcore.meta import delegates
 from torch import Tensor
 
 from siren_fastai.images import check_image
+from siren_fastai.inpainting.baselines import harmonic_fill
 from siren_fastai.inpainting.hole_fit import HoleFit
 from siren_fastai.inpainting.masks import check_mask, composite
 from siren_fastai.inpainting.windows import hidden_as_holes, hole_windows
@@ -40,12 +42,14 @@ class Filling:
 
     image: (h, w, c) in [0, 1], known pixels bit for bit. omega_0: the greatest frequency of the networks' first layer,
     in rad per 64 pixels. held_out: for each omega_0 that was tested, the PSNR in dB of the known pixels that were
-    hidden; empty if omega_0 was given, or no known pixels could be spared. steps: of training in all. seconds: in all.
+    hidden; empty if omega_0 was given, or no known pixels could be spared. share: from 0 to 1, how much of the
+    networks' drawing is in the image; 0 is `harmonic_fill`. steps: of training in all. seconds: in all.
     """
 
     image: Tensor
     omega_0: float
     held_out: dict[float, float]
+    share: float
     steps: int
     seconds: float
 
@@ -76,9 +80,10 @@ def siren_filling(
         sum(test.work for test in tests) + sum(fit(window, NETWORKS * (USUAL,)).work for window in windows), progress
     )
     with no_random(seed):
-        held_out = _tested(tests, pixels, device, report)
-        chosen = omega_0 or _best(held_out)
-        fits, filled = [fit(window, NETWORKS * (float(chosen),)) for window in windows], pixels.clone()
+        results = _tested(tests, pixels, device, report)
+        chosen, share = _best(results) if omega_0 is None else (float(omega_0), 1.0)
+        fits = [fit(window, NETWORKS * (chosen,), share=share) for window in windows]
+        filled = pixels.clone()
         for each in fits:
             rows, columns, hole = each.window.rows, each.window.columns, torch.from_numpy(each.window.hole)
             filled[rows, columns][hole] = each.run(pixels, device, [report.of(each)]).mean(0)[hole]
@@ -87,7 +92,8 @@ def siren_filling(
         raise ValueError(f"the network diverged at `omega_0`={chosen:g}: give a smaller one")
     filled = composite(filled.clamp_(0, 1).to(image), image, mask)
     steps = sum(each.steps for each in tests + fits)
-    return Filling(filled, float(chosen), held_out, steps, time.perf_counter() - started)
+    held_out = {omega_0: db for omega_0, (db, _) in results.items()}
+    return Filling(filled, chosen, held_out, share, steps, time.perf_counter() - started)
 
 
 @delegates(siren_filling)
@@ -128,23 +134,35 @@ def _hidden(known: np.ndarray, windows) -> list:
     return found
 
 
-def _tested(tests: list[HoleFit], pixels: Tensor, device: torch.device, report: "_Report") -> dict[float, float]:
-    """The PSNR in dB of the hidden pixels of all tests, for each omega_0."""
-    errors, count = torch.zeros(len(OMEGAS), dtype=torch.float64), 0
+def _tested(
+    tests: list[HoleFit], pixels: Tensor, device: torch.device, report: "_Report"
+) -> dict[float, tuple[float, float]]:
+    """For each omega_0, the PSNR in dB of the hidden pixels of all tests, and the best share, by least squares."""
+    sums, count = torch.zeros(len(OMEGAS), 3, dtype=torch.float64), 0
     for test in tests:
-        hole = torch.from_numpy(test.window.hole)
-        truth = test.window.of(pixels)[hole]
-        filled = test.run(pixels, device, [report.of(test)])[:, hole].clamp(0, 1)
-        errors += (filled - truth).double().square().sum((1, 2))
+        hole, known = (torch.from_numpy(part) for part in (test.window.hole, test.window.known))
+        values = test.window.of(pixels)
+        smooth, truth = harmonic_fill(values, known)[hole].double(), values[hole].double()
+        drawn, missing = test.run(pixels, device, [report.of(test)])[:, hole].double() - smooth, truth - smooth
+        parts = (drawn.square(), drawn * missing, missing.square().expand_as(drawn))
+        sums += torch.stack([part.sum((1, 2)) for part in parts], 1)
         count += truth.numel()
-    mse = errors / max(count, 1)
-    return {omega_0: float(psnr_from_mse(e)) for omega_0, e in zip(OMEGAS, mse.tolist(), strict=True)} if count else {}
+    return {omega_0: _judged(*row, count) for omega_0, row in zip(OMEGAS, sums.tolist(), strict=True)} if count else {}
 
 
-def _best(held_out: dict[float, float]) -> float:
-    """The omega_0 of the greatest PSNR; one that diverged has nan."""
-    finite = {omega_0: db for omega_0, db in held_out.items() if not math.isnan(db)}
-    return max(finite, key=finite.get) if finite else USUAL
+def _judged(drawn: float, product: float, missing: float, count: int) -> tuple[float, float]:
+    """The PSNR in dB, and the share in [0, 1] that makes it greatest. A network that diverged has a share of 0."""
+    share = min(max(product / drawn, 0.0), 1.0) if drawn > 0 and math.isfinite(drawn) else 0.0
+    error = missing - (2 * share * product - share**2 * drawn if share else 0.0)
+    return float(psnr_from_mse(max(error, 0.0) / count)), share
+
+
+def _best(results: dict[float, tuple[float, float]]) -> tuple[float, float]:
+    """The omega_0 of the greatest PSNR, and its share."""
+    if not results:
+        return USUAL, 1.0
+    omega_0 = max(results, key=lambda each: results[each][0])
+    return omega_0, results[omega_0][1]
 
 
 class _Report:

@@ -37,6 +37,7 @@ class HoleFit:
     window: Window
     omegas: tuple[float, ...]  # the greatest frequencies of the first layers, in rad per 64 pixels
     tv: float = 0.02  # weight of the total variation in the hole
+    share: float = 1.0  # of what the networks draw; the rest is the smoothest surface through the rim
     max_steps: int | None = None  # of training; None is as many as the pixels need
 
     @property
@@ -74,7 +75,7 @@ class HoleFit:
             learn.fit_fast(1)
         near = ndimage.binary_dilation(unknown, iterations=1)  # all that the seams depend on
         predicted = _predicted(learn.model, near, device)
-        return torch.stack([_seamless(values, ~unknown, near, each) for each in predicted.unbind(1)])
+        return torch.stack([_seamless(values, ~unknown, near, self.share * each) for each in predicted.unbind(1)])
 
     def _loaders(self, values: Tensor, device: torch.device) -> PixelDataLoaders:
         """The known pixels near the hole, in an epoch of about `steps` batches."""

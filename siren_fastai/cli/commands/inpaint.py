@@ -95,7 +95,9 @@ COMMAND = Command(
 The output has 8 bits a channel, and as many channels as the photo; a palette becomes RGB. It keeps the photo's colour
 profile and no other metadata; a photo whose EXIF tag turns it is written turned. So that known pixels stay as they are,
 formats that would change them are refused: .jpg, .webp and .avif as output, and photos with 16 bits, with transparent
-parts, or in CMYK. A fitted network knows colours and edges around a hole, and nothing of objects: what a large hole
-should show, it can't tell.
+parts, or in CMYK. The share that is printed is how much of the fitted networks' drawing is added to the smoothest
+surface through the hole's rim, chosen by the same test as omega_0; with --omega_0 there is no test, and it is 1. A
+fitted network knows colours and edges around a hole, and nothing of objects: what a large hole should
+show, it can't tell.
 """,
 )

@@ -84,6 +84,7 @@ from siren_fastai.inpainting.losses import HoleDecibels, InpaintingLoss
 from siren_fastai.inpainting.masks import Rectangles, composite, load_mask
 from siren_fastai.inpainting.metrics import FilledSSIM, HoleL1, HolePSNR, KnownL1, KnownPSNR
 from siren_fastai.inpainting.networks import InpaintingNetwork, ae, ae_fc, inpainting_network, unet
+from siren_fastai.inpainting.scores import hole_l1, hole_psnr, pooled_psnr
 from siren_fastai.inpainting.settings import NetworkSettings
 from siren_fastai.inpainting.strokes import Strokes
 from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
@@ -245,6 +246,8 @@ __all__ = [
     "group_folds",
     "harmonic_fill",
     "hidden_errors",
+    "hole_l1",
+    "hole_psnr",
     "image_patches",
     "inpainting_dataloaders",
     "inpainting_learner",
@@ -272,6 +275,7 @@ __all__ = [
     "overfit_batch",
     "pack_labels",
     "pixel_order",
+    "pooled_psnr",
     "psnr",
     "ranger",
     "ranger_adabelief",

@@ -21,6 +21,7 @@ SIZES = {
     "08_compress": ("size, steps, rates = 192, 500, (0.35, 0.7, 1.4)", "size, steps, rates = 32, 10, (4.0, 5.0, 6.0)"),
     "10_position_and_code": ("tiles, epochs = 2000, 3", "tiles, epochs = 168, 1"),
     "11_learned_starts": ("meta_steps, n_faces, steps = 150, 4, 30", "meta_steps, n_faces, steps = 3, 1, 4"),
+    "12_inpainting": ("glyphs, epochs, steps = 4000, 5, None", "glyphs, epochs, steps = 60, 1, 20"),
     "09_studies": ("size, steps, seeds = 32, 150, 3", "size, steps, seeds = 16, 3, 2"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")
@@ -58,7 +59,7 @@ def test_every_notebook_in_the_folder_is_tested():
 
 
 def test_the_notebooks_together_stay_small():
-    assert sum(path.stat().st_size for path in (ROOT / "nbs").glob("*.ipynb")) < 2_100_000
+    assert sum(path.stat().st_size for path in (ROOT / "nbs").glob("*.ipynb")) < 2_400_000
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import copy
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,3 +292,19 @@ def test_a_compressed_file_keeps_its_mean_colour_and_its_labels(use, tmp_path):
 def test_a_compressed_file_with_a_denoiser_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'median' after decoding.*`decompress`"):
         save_coded_page(encoded(denoise=("median", 1.0)), tmp_path / "a.html")
+
+
+def test_the_page_in_the_documentation_is_one_of_today_and_small():
+    """After a change of the page it is written again, in two steps.
+
+    `siren-fastai fit --image_filepath data/cat.png --hidden_features 128 --hidden_layers 3 --num_epochs 12 --evaluate
+    --experiment_name cat`, then `siren-fastai page logs/cat docs/cat.html --title "A cat in 50,000 numbers" --y`.
+    """
+    text = (Path(__file__).parents[1] / "docs/cat.html").read_text(encoding="utf-8")
+    today, values = page_html(siren_model([2, 128, 128, 128, 128, 3]), (224, 224)), values_of(text)
+    for tag in ("style", "script"):
+        assert re.findall(rf"<{tag}>.*?</{tag}>", text, flags=re.S) == re.findall(
+            rf"<{tag}>.*?</{tag}>", today, flags=re.S
+        )
+    assert values["shader"] == values_of(today)["shader"] and "dB" in values["facts"][1]
+    assert len(text) < 300_000

@@ -4,7 +4,7 @@
 const MOVING = 30; // milliseconds for one frame while the view moves
 const RESTING = 25; // and for each part of a finer one, so that the page stays responsive
 const PAUSE = 120; // milliseconds without a movement, after which finer frames begin
-const TILE = 64; // pixels on a side of what is painted at once
+const TILES = [64, 8]; // pixels on a side of what is painted at once: at most, and at least if the network is slow
 const COARSEST = 32; // screen pixels on a side of one that is computed
 
 class Screen {
@@ -61,8 +61,8 @@ class Screen {
   // The next tiles of the finer frame.
   refine() {
     if (!this.tiles.length) this.begin(Math.max(1, this.scale / 4));
-    const many = Math.max(1, Math.floor(RESTING / (TILE ** 2 * this.cost)));
-    this.paint(this.tiles.splice(0, many));
+    const [, , width, height] = this.tiles[0];
+    this.paint(this.tiles.splice(0, Math.max(1, Math.floor(RESTING / (width * height * this.cost)))));
     this.present();
     if (this.tiles.length || this.scale > 1) this.schedule();
   }
@@ -79,7 +79,9 @@ class Screen {
       }
     }
     this.scale = scale;
-    this.tiles = tiled(width, height);
+    let side = TILES[0];
+    while (side > TILES[1] && side ** 2 * this.cost > RESTING) side /= 2;
+    this.tiles = tiled(width, height, side);
   }
 
   // Paint rectangles of the target, and measure how long a pixel takes.
@@ -111,11 +113,11 @@ class Screen {
 }
 
 // The tiles of a frame, those in the middle first.
-function tiled(width, height) {
+function tiled(width, height, side) {
   const tiles = [];
-  for (let y = 0; y < height; y += TILE) {
-    for (let x = 0; x < width; x += TILE) {
-      tiles.push([x, y, Math.min(TILE, width - x), Math.min(TILE, height - y)]);
+  for (let y = 0; y < height; y += side) {
+    for (let x = 0; x < width; x += side) {
+      tiles.push([x, y, Math.min(side, width - x), Math.min(side, height - y)]);
     }
   }
   const far = ([x, y, w, h]) => Math.hypot(x + w / 2 - width / 2, y + h / 2 - height / 2);

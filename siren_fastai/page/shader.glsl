@@ -70,9 +70,9 @@ void main() {
   if (blocks) away = floor(local) + 0.5 - image_at.yw;
   vec3 shown = clamp(gain * network(away * position_step, kind_at(away)) + offset, 0.0, 1.0);
   if (lines && pixel < 0.25) {
-    vec2 border = abs(local - round(local)) / pixel;
-    float strength = 0.6 * clamp(0.5 / pixel - 2.0, 0.0, 1.0);
-    if (min(border.x, border.y) < 0.5) shown = mix(shown, vec3(dot(shown, vec3(0.3, 0.6, 0.1)) < 0.5), strength);
+    vec2 cover = clamp(1.0 - abs(local - round(local)) / pixel, 0.0, 1.0);  // of the pixel by a line of its width
+    float strength = 0.6 * clamp(0.5 / pixel - 2.0, 0.0, 1.0) * max(cover.x, cover.y);
+    shown = mix(shown, vec3(dot(shown, vec3(0.3, 0.6, 0.1)) < 0.5), strength);
   }
   color = vec4(shown, 1.0);
 }

@@ -55,9 +55,9 @@ def load_image(
     region_size((1, 1), size=size)  # a bad size is refused before the file is read
     if isinstance(source, (str, os.PathLike)):
         with Image.open(source) as picture:
-            image = _unit_range(_pillow_array(picture))
+            image = _unit_range(np.atleast_3d(_pillow_array(picture)))
     elif isinstance(source, Image.Image):
-        image = _unit_range(_pillow_array(source))
+        image = _unit_range(np.atleast_3d(_pillow_array(source)))
     elif isinstance(source, np.ndarray):
         image = _unit_range(source)
     elif isinstance(source, Tensor):

@@ -103,3 +103,11 @@ def test_what_does_not_fit_is_an_error(image, mask, message):
 def test_a_network_for_one_size_says_so():
     with pytest.raises(ValueError, match="linear bottleneck for images of 32 x 32"):
         fill_image(ae_fc(32, 8, widths=(4, 6)), photo(), hole())
+
+
+def test_a_network_that_gives_nan_is_an_error_instead_of_an_image():
+    model = small()
+    with torch.no_grad():
+        model.encoder[0][0].norm.running_var.fill_(-1)
+    with pytest.raises(ValueError, match="filled the hole with NaN or infinite values"):
+        fill_image(model, photo(), hole())

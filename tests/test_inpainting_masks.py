@@ -116,6 +116,13 @@ def test_masks_come_from_arrays_and_tensors_of_many_kinds(make):
     assert loaded.dtype == torch.bool and torch.equal(loaded, half_known())
 
 
+def test_masks_of_one_row_or_column_keep_their_shape():
+    for shape in ((1, 8), (8, 1)):
+        mask = half_known().flatten()[:8].logical_xor(torch.arange(8) < 4).view(shape)
+        picture = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
+        assert torch.equal(load_mask(picture, shape), mask) and torch.equal(load_mask(mask[..., None], shape), mask)
+
+
 def test_a_photo_and_a_transparent_picture_are_no_masks():
     with pytest.raises(ValueError, match="got [0-9]+% of its pixels in between: is it a photo"):
         load_mask(np.random.default_rng(0).random((20, 20)))

@@ -108,6 +108,13 @@ def test_images_without_a_hole_do_not_count_in_the_hole_and_no_image_gives_no_va
     assert fed(metrics.HolePSNR(), target, target, batch()[2]) == math.inf
 
 
+@pytest.mark.parametrize("name", ["HolePSNR", "HoleL1", "FilledSSIM"])
+def test_one_diverged_image_shows_in_the_mean(name):
+    pred, target, mask = batch()
+    pred[1] = math.nan
+    assert math.isnan(fed(getattr(metrics, name)(), pred, target, mask))
+
+
 def test_8_bit_targets_are_refused_instead_of_a_psnr_48_db_too_high():
     pred, target, mask = batch()
     with pytest.raises(ValueError, match=r"targets must be in \[0, 1\], got 0.* to 25.*: divide 8-bit images by 255"):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelStepException
+from fastai.callback.core import Callback, CancelFitException, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.schedule import combined_cos
 from fastai.callback.training import GradientAccumulation
@@ -163,6 +163,36 @@ def test_a_healthy_fit_has_no_revert_and_the_weights_that_it_would_have_anyway(t
         learn.fit_one_cycle(EPOCHS, lr)
         ends.append(weights(learn))
     assert same(*ends) and learn.training_wheels.reverts == []
+
+
+class StopAfter(Callback):
+    """Ends a fit after some epochs, as fastai's EarlyStoppingCallback does."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def after_epoch(self):
+        if self.epoch == self.epochs - 1:
+            raise CancelFitException()
+
+
+@pytest.mark.parametrize("stop_early", [False, True])
+@pytest.mark.parametrize(
+    ("event", "act", "reason"),
+    [
+        ("before_batch", put_nan_in_a_weight, "the loss was nan"),
+        ("before_step", put_nan_in_a_gradient, "a weight isn't finite after the last step"),
+    ],
+)
+def test_a_fault_in_the_last_step_is_reverted_although_no_check_follows(tmp_path, event, act, reason, stop_early):
+    learn = learner_with(tmp_path, InjectFault(event, act, (11,)))
+    if stop_early:
+        learn.add_cb(StopAfter(4))
+    learn.fit(6 if stop_early else 4, 1e-2)
+    (row,) = learn.training_wheels.reverts
+    assert (row["reason"], row["step"], row["restored_step"]) == (reason, 11, 10)
+    assert all(parameter.isfinite().all() for parameter in learn.model.parameters())
+    assert stop_early or math.isfinite(learn.recorder.values[-1][-1])  # of validation
 
 
 def test_an_outlier_is_no_fault_even_if_it_comes_again(tmp_path):

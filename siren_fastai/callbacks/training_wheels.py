@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from siren_fastai.callbacks.learner_state import LearnerState, has_rate_schedule, scale_rates, skips_steps
 from siren_fastai.health.checkup import Checkup
-from siren_fastai.health.outputs import constant_channels, gradient_norm, unit_health
+from siren_fastai.health.outputs import all_finite, constant_channels, gradient_norm, unit_health
 from siren_fastai.processes import sum_of_all, unwrapped
 
 __all__ = ["TrainingWheels"]
@@ -27,7 +27,7 @@ class TrainingWheels(Callback):
     Training has gone wrong if the loss or a gradient isn't finite; if the loss is above `factor` times its running
     median for `patience` steps in a row, so not for a single outlier; or if outputs that varied over the batch are
     constant in `patience` checks in a row while the targets vary. Losses stay on the device and are read every `check`
-    steps, or at each step once something is suspicious.
+    steps, or at each step once something is suspicious; at the end, what is left is read, and the weights are too.
     A revert multiplies the learning rate by `lr_factor` for the rest of the fit, whatever schedule sets it. The
     schedule and the data go on from where they are: the steps since the copy are lost. Each revert prints a line and
     adds a row to `learn.training_wheels.reverts`; one more than `reverts` in a fit restores the copy and raises.
@@ -98,8 +98,13 @@ class TrainingWheels(Callback):
         if self.watching and self.fault:  # not before: fastai's Recorder has the batch's loss by now
             self._revert()
 
+    def after_train(self):
+        if self.epoch == self.n_epoch - 1:
+            self._look_at_end()
+
     def after_fit(self):
         if self.watching:
+            self._look_at_end()  # of a fit that another callback ended early
             self.watching, self.healthy, self.unread = False, None, []
 
     def task_changed(self):
@@ -134,6 +139,19 @@ class TrainingWheels(Callback):
             self.healthy_scale = self.rate_scale
             self.checkup.kept()
         self._warn_once()
+
+    def _look_at_end(self):
+        """Judge the losses that no check has read, and the weights after the last step."""
+        if not self.watching or not self.unread:
+            return
+        losses, self.unread = torch.stack(self.unread).tolist(), []
+        self.fault = self.checkup.look(losses, tolerant=skips_steps(self.learn))
+        if self.fault is None and not all_finite(self.model.parameters()):
+            self.fault = "a weight isn't finite after the last step"
+        faulty = torch.tensor(float(self.fault is not None), device=self.loss.device)
+        if sum_of_all(faulty):
+            self.fault = self.fault or "another process had a fault"
+            self._revert()
 
     def _revert(self):
         if self.healthy is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["constant_channels", "gradient_norm", "unit_health"]
+__all__ = ["all_finite", "constant_channels", "gradient_norm", "unit_health"]
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold)
 BOUNDS = {nn.Sigmoid: (0.0, 1.0), nn.Hardsigmoid: (0.0, 1.0), nn.Tanh: (-1.0, 1.0), nn.Hardtanh: (-1.0, 1.0)}
@@ -45,6 +45,13 @@ def gradient_norm(
     """The norm of all gradients as one vector; 0 if there are none."""
     norms = [torch.linalg.vector_norm(p.grad, dtype=torch.float32) for p in parameters if p.grad is not None]
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+def all_finite(
+    parameters: Iterable[Tensor],
+) -> bool:
+    """Return whether no value is NaN or infinite."""
+    return all(bool(p.isfinite().all()) for p in parameters)
 
 
 @torch.no_grad()

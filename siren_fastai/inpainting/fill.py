@@ -26,7 +26,7 @@ def fill_image(
 
     Of a large photo, the network sees the rectangle around the hole that its receptive field reaches.
     Raises: ValueError for other channels than the network has, a mask of another size, an empty one, or one without
-    any known pixel; as `load_image` and `load_mask`.
+    any known pixel, or a network that gives no finite values; as `load_image` and `load_mask`.
     """
     image = load_image(image)
     mask = load_mask(mask, tuple(image.shape[:2]))
@@ -41,9 +41,11 @@ def fill_image(
     part, known = image[rows, columns], mask[rows, columns]
     with evaluating(model) as first:
         x = part.permute(2, 0, 1)[None].to(first.device, first.dtype)
-        y = _predicted(model, x, known[None, None].to(first.device), flips)
+        y = _predicted(model, x, known[None, None].to(first.device), flips).float()
+    if not y[..., ~known].isfinite().all():
+        raise ValueError("the network filled the hole with NaN or infinite values: it diverged, or its file is damaged")
     filled = image.clone()
-    filled[rows, columns] = composite(y[0].permute(1, 2, 0).float().cpu().clamp(0, 1), part, known)
+    filled[rows, columns] = composite(y[0].permute(1, 2, 0).cpu().clamp(0, 1), part, known)
     return filled
 
 

@@ -169,10 +169,10 @@ def _opaque(picture: Image.Image) -> np.ndarray:
 
 def _known(values: np.ndarray) -> Tensor:
     """(h, w) bool from levels of any kind, at least half of white being known. Raises: ValueError for grays."""
-    values = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
+    values = values[0] if values.ndim == 3 and values.shape[0] == 1 != values.shape[2] else values
     if values.dtype.kind in "iu" and values.size and values.min() >= 0 and values.max() <= 1:
         values = values.astype(bool)
-    levels = load_image(values, mode="gray")[..., 0]
+    levels = load_image(values if values.ndim != 2 else values[..., None], mode="gray")[..., 0]
     if levels.max() <= 1.5 / 255 and levels.max() > 0:  # 0 and 1 saved as an 8-bit file
         levels = levels / levels.max()
     gray = ((levels > 0.25) & (levels < 0.75)).float().mean().item()

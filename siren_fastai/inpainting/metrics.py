@@ -42,12 +42,11 @@ class ImageMetric(Metric):
         return self.result(rows) if len(rows) else None
 
     def result(self, rows: Tensor) -> float:
-        """The mean over the images that have the part that is asked for."""
-        values = self.scores(rows)
-        return float(values.nanmean())
+        """The mean over the images that have the part that is asked for; nan if a prediction is."""
+        return float(self.scores(rows[rows[:, 1] > 0]).mean())
 
     def scores(self, rows: Tensor) -> Tensor:
-        """(n,) the score of each image; nan where it has none."""
+        """(n,) the score of each image: a sum by a number of values."""
         return rows[:, 0] / rows[:, 1]
 
 
@@ -119,7 +118,5 @@ class FilledSSIM(ImageMetric):
         return "filled_ssim"
 
     def rows(self, pred: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        return filled_ssim(pred, target, known)[:, None]
-
-    def scores(self, rows: Tensor) -> Tensor:
-        return rows[:, 0]
+        values = filled_ssim(pred, target, known)
+        return torch.stack([values, torch.ones_like(values)], 1)

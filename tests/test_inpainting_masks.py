@@ -118,7 +118,7 @@ def test_masks_come_from_arrays_and_tensors_of_many_kinds(make):
 
 def test_masks_of_one_row_or_column_keep_their_shape():
     for shape in ((1, 8), (8, 1)):
-        mask = half_known().flatten()[:8].logical_xor(torch.arange(8) < 4).view(shape)
+        mask = (torch.arange(8) < 4).view(shape)
         picture = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
         assert torch.equal(load_mask(picture, shape), mask) and torch.equal(load_mask(mask[..., None], shape), mask)
 

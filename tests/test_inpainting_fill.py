@@ -40,7 +40,7 @@ def test_known_pixels_are_bit_identical_and_the_hole_is_the_networks_on_the_whol
     torch.testing.assert_close(filled[~mask], expected[~mask])
 
 
-@pytest.mark.parametrize("options", [{}, {"conv": "partial"}, {"dilation": (2,)}, {"stem": 2}])
+@pytest.mark.parametrize("options", [{}, {"conv": "partial"}, {"dilation": (2,)}, {"stem": 2}, {"prefill": "smooth"}])
 @pytest.mark.parametrize("place", [(0, 0), (149, 181), (83, 97)])
 def test_around_a_small_hole_of_a_large_photo_nothing_is_lost_by_looking_at_a_part(options, place):
     image, mask = photo(160, 190), hole(160, 190, *place, side=9)

@@ -7,8 +7,10 @@ from fastai.callback.core import Callback
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from learners import quiet, weights
+from PIL import Image
 from test_inpainting_data import HOLES, photos
 
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.inpainting.data import inpainting_dataloaders
 from siren_fastai.inpainting.files import load_network
 from siren_fastai.inpainting.fill import fill_image
@@ -44,6 +46,22 @@ def test_training_lowers_the_validation_loss_and_the_same_seed_gives_the_same_ne
         learn.fit_one_cycle(3, 5e-3)
     assert first.validate()[0] < before
     assert all(torch.equal(a, b) for a, b in zip(weights(first).values(), weights(second).values(), strict=True))
+
+
+def test_a_session_from_a_folder_of_photos_to_a_filled_one(tmp_path):
+    for i in range(5):
+        levels = np.random.default_rng(i).integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
+        Image.fromarray(levels).save(tmp_path / f"{i}.png")
+    set_seed(42, reproducible=True)
+    dls = inpainting_dataloaders(tmp_path, size=32, holes=Rectangles(1, 3, side=(4, 8)), bs=16, path=tmp_path)
+    model = unet(last_skip=False, conv="gated", widths=(4, 8, 8))
+    learn = quiet(inpainting_learner(dls, model, cbs=TrainingWheels()))
+    learn.fit_one_cycle(2)
+    learn.show_results()
+    filled = learn.fill(photo(), hole())
+    assert learn.dls.train_ds.epoch == 2 and filled.shape == (21, 30, 3)
+    learn.export("session.pkl")
+    assert torch.equal(load_learner(tmp_path / "session.pkl").fill(photo(), hole()), filled)
 
 
 def test_the_network_never_sees_what_is_in_the_hole_of_its_training_images(tmp_path):

@@ -24,7 +24,8 @@ def fill_image(
 ) -> Tensor:  # (h, w, c) float32 in [0, 1] on the CPU
     """Return the image with its hole filled by the network, which is used in eval mode.
 
-    Of a large photo, the network sees the rectangle around the hole that its receptive field reaches.
+    Of a large photo, the network sees the rectangle around the hole that its receptive field reaches; "rays" take the
+    mean and the contrast of the colours from there too.
     Raises: ValueError for other channels than the network has, a mask of another size, an empty one, or one without
     any known pixel, or a network that gives no finite values; as `load_image` and `load_mask`.
     """

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from fastai.optimizer import Adam, OptimWrapper
+from fastai.optimizer import Adam, OptimWrapper, ranger
 from learners import same
 from torch import nn
 
@@ -189,6 +189,22 @@ def test_training_from_a_restored_state_repeats_itself_bit_for_bit(name):
         ends.append({k: v.clone() for k, v in model.state_dict().items()})
         state.restore_(model, opt)
     assert same(ends[0], ends[1]) and same(ends[1], ends[2])
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_later_copy_uses_the_memory_of_an_earlier_one(device):
+    model, opt = make(ranger)
+    train(model, opt, 7)
+    first = TrainingState.of(model, opt, device=device)
+    places = [tensor.data_ptr() for tensor in first.tensors.values()]
+    train(model, opt, 6)
+    second = TrainingState.of(model, opt, device=device, into=first)
+    assert [tensor.data_ptr() for tensor in second.tensors.values()] == places
+    assert str(second.optimizer) == str(opt.state_dict()) and same(second.tensors, model.state_dict())
+    end = {k: v.clone() for k, v in model.state_dict().items()}
+    train(model, opt, 3)
+    second.restore_(model, opt)
+    assert same(end, model.state_dict())
 
 
 def test_restoring_leaves_the_rates_as_they_are_now():

@@ -22,6 +22,7 @@ SIZES = {
     "10_position_and_code": ("tiles, epochs = 2000, 3", "tiles, epochs = 168, 1"),
     "11_learned_starts": ("meta_steps, n_faces, steps = 150, 4, 30", "meta_steps, n_faces, steps = 3, 1, 4"),
     "12_inpainting": ("glyphs, epochs, steps = 4000, 5, None", "glyphs, epochs, steps = 60, 1, 20"),
+    "13_training_wheels": ("seeds, epochs, steps = 3, 10, 150", "seeds, epochs, steps = 1, 3, 5"),
     "09_studies": ("size, steps, seeds = 32, 150, 3", "size, steps, seeds = 16, 3, 2"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")

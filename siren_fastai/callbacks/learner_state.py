@@ -17,9 +17,11 @@ class LearnerState:
         learn: Learner,
         step: int,  # of the fit, at which it is copied
         keep: str = "device",  # or "cpu"
+        into: "LearnerState | None" = None,  # an earlier copy, whose memory is used again
     ):
-        device = None if keep == "device" else keep
-        self.state, self.step = TrainingState.of(learn.model, learn.opt, getattr(learn, "scaler", None), device), step
+        device, earlier = None if keep == "device" else keep, into and into.state
+        self.state = TrainingState.of(learn.model, learn.opt, getattr(learn, "scaler", None), device, earlier)
+        self.step = step
         self.rates = [hyper["lr"] for hyper in learn.opt.hypers]
         self.smooth_loss = (learn.recorder.smooth_loss.count, learn.recorder.smooth_loss.val) if _shows(learn) else None
 

@@ -134,8 +134,8 @@ class TrainingWheels(Callback):
         if faults:
             self.fault = fault or "another process had a fault"
         elif not unhealthy and (self.healthy is None or self.steps_seen - self.healthy.step >= self.every):
-            self.healthy = None  # at most one copy at a time
-            self.healthy = LearnerState(self.learn, self.steps_seen, self.keep)
+            earlier, self.healthy = self.healthy, None  # there is one copy at a time
+            self.healthy = LearnerState(self.learn, self.steps_seen, self.keep, earlier)
             self.healthy_scale = self.rate_scale
             self.checkup.kept()
         self._warn_once()

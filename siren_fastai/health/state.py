@@ -32,11 +32,15 @@ class TrainingState:
         optimizer,  # any with `state_dict` and `load_state_dict`, such as PyTorch's and fastai's
         scaler=None,  # a `GradScaler`
         device: str | torch.device | None = None,  # where the copies are kept; None is where the tensors are
+        into: "TrainingState | None" = None,  # an earlier copy, whose memory is used again: it is no copy afterwards
     ) -> "TrainingState":
-        """Copy everything, on the device that is asked for."""
+        """Copy everything, on the device that is asked for.
+
+        New memory costs a processor six times as much as memory that is used again.
+        """
         with torch.no_grad():
-            tensors = {name: _copied(tensor, device) for name, tensor in _tensors(model).items()}
-        state = _copied(optimizer.state_dict(), device)
+            tensors = _copied(_tensors(model), device, into and into.tensors)
+            state = _copied(optimizer.state_dict(), device, into and into.optimizer)
         return cls(tensors, state, scaler and _copied(scaler.state_dict()), random_state())
 
     @torch.no_grad()
@@ -97,15 +101,19 @@ def _with_settings(state: dict, now: dict) -> dict:
     return state
 
 
-def _copied(value, device=None):
-    """A deep copy of nested states, with the tensors on `device`.
+def _copied(value, device=None, into=None):
+    """A deep copy of nested states, with the tensors on `device`, in the memory of those in `into` where they fit.
 
     Tensors without dimensions, such as step counts, are copied where optimisers keep them.
     """
     if isinstance(value, Tensor):
-        return value.detach().to(device if value.dim() else value.device, copy=True)
+        device = torch.device(device) if device is not None and value.dim() else value.device
+        alike = isinstance(into, Tensor) and (into.shape, into.dtype, into.device) == (value.shape, value.dtype, device)
+        return into.copy_(value.detach()) if alike else value.detach().to(device, copy=True)
     if isinstance(value, Mapping):
-        return {key: _copied(item, device) for key, item in value.items()}
+        known = into if isinstance(into, Mapping) else {}
+        return {key: _copied(item, device, known.get(key)) for key, item in value.items()}
     if isinstance(value, list | tuple) or type(value).__name__ == "L":  # fastcore's list, in fastai's Lookahead
-        return type(value)([_copied(item, device) for item in value])
+        known = into if type(into) is type(value) and len(into) == len(value) else [None] * len(value)
+        return type(value)([_copied(item, device, old) for item, old in zip(value, known, strict=True)])
     return copy.deepcopy(value)

@@ -72,7 +72,6 @@ def costs(rounds: int) -> list[dict]:
     variants = {"defaults": {}, "check=1, every=1": dict(check=1, every=1), "clip=1.0": dict(clip=1.0)}
     networks = {
         "U-Net of 1.8 million weights, batches of 4 at 32x32": partial(unet_learner, 32),
-        "U-Net of 1.8 million weights, batches of 4 at 64x64": partial(unet_learner, 64),
         "SIREN, batches of 1024 pixels": pixel_learner,
     }
     rows = []

@@ -2,7 +2,7 @@
 
 python benchmarks/wheels.py [--only cost|collapse|healthy] [--rounds 5] [--seeds 5]
 
-Cost: the processor seconds of the callback's events, in fits of 100 steps on one thread, as a share of the rest of the
+Cost: the processor seconds of the callback's events, in fits of 60 steps on one thread, as a share of the rest of the
 same fit. Collapse: a small network with a ReLU after its last layer learns to draw 16x16 tiles from
 themselves by gradient descent at rates that are too high. Once no output is above 0, no gradient is left: the loss
 jumps and stays. Healthy: fits at rates that suit them, on which no revert is right.
@@ -34,7 +34,7 @@ from siren_fastai.health.outputs import constant_channels
 from siren_fastai.inpainting.networks import unet
 from siren_fastai.learner import siren_learner
 
-STEPS, RATES = 100, (2.0, 4.0)
+STEPS, RATES = 60, (2.0, 4.0)
 
 
 def main():
@@ -85,7 +85,7 @@ def costs(rounds: int) -> list[dict]:
                 if turn:  # the first fit is slower
                     rest = whole - learn.training_wheels.spent
                     shares[label].append(100 * learn.training_wheels.spent / rest)
-                    steps.append(1000 * rest / STEPS)
+                    steps.append(1000 * rest / len(learn.dls.train))
         for label, found in shares.items():
             row = {"network": name, "ms a step": statistics.median(steps), "TrainingWheels": label}
             rows.append(row | {"cost in %": statistics.median(found), "highest": max(found)})
@@ -109,7 +109,7 @@ def unet_learner(size: int, **kwargs) -> Learner:
 
 def pixel_learner(**kwargs) -> Learner:
     set_seed(0, reproducible=True)
-    dls = PixelDataLoaders.from_image("data/astronaut.png", bs=1024, valid=0.01)
+    dls = PixelDataLoaders.from_image("data/astronaut.png", size=250, bs=1024, valid=0.01)
     dls.train.n = 1024 * STEPS  # the rest of the pixels isn't used
     return quiet(siren_learner(dls, **kwargs))
 

@@ -323,6 +323,13 @@ class CpuScaler(Callback):
         self.skipped = False
 
 
+def test_what_the_network_calls_its_scaler_is_no_scaler_of_gradients(tmp_path):
+    learn = learner_with(tmp_path, InjectFault("before_batch", put_nan_in_a_weight))
+    learn.model.scaler = nn.Identity()
+    learn.fit(EPOCHS, 1e-2)
+    assert len(learn.training_wheels.reverts) == 1
+
+
 def test_clipping_bounds_each_step_of_plain_descent(tmp_path):
     class Norms(Callback):
         order = 98

@@ -20,14 +20,14 @@ class LearnerState:
         into: "LearnerState | None" = None,  # an earlier copy, whose memory is used again
     ):
         device, earlier = None if keep == "device" else keep, into and into.state
-        self.state = TrainingState.of(learn.model, learn.opt, getattr(learn, "scaler", None), device, earlier)
+        self.state = TrainingState.of(learn.model, learn.opt, _scaler(learn), device, earlier)
         self.step = step
         self.rates = [hyper["lr"] for hyper in learn.opt.hypers]
         self.smooth_loss = (learn.recorder.smooth_loss.count, learn.recorder.smooth_loss.val) if _shows(learn) else None
 
     def restore_(self, learn: Learner) -> None:
         """Put it back, without gradients. Raises: ValueError as `TrainingState.restore_`."""
-        self.state.restore_(learn.model, learn.opt, getattr(learn, "scaler", None))
+        self.state.restore_(learn.model, learn.opt, _scaler(learn))
         learn.opt.zero_grad()
         for callback in learn.cbs:
             if isinstance(callback, GradientAccumulation):
@@ -48,8 +48,13 @@ def has_rate_schedule(learn: Learner) -> bool:
 
 def skips_steps(learn: Learner) -> bool:
     """Whether a scaler of mixed precision skips steps whose gradients aren't finite."""
-    scaler = getattr(learn, "scaler", None)
+    scaler = _scaler(learn)
     return scaler is not None and scaler.is_enabled()
+
+
+def _scaler(learn: Learner):
+    """The scaler that fastai's `MixedPrecision` gives the learner; not what the network may have by that name."""
+    return vars(learn).get("scaler")
 
 
 def _shows(learn: Learner) -> bool:

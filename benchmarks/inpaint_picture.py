@@ -1,7 +1,7 @@
 """The README's figure of inpainting: python benchmarks/inpaint_picture.py writes docs/inpainting.png.
 
 A bundled photo with scratches, a caption and two blocks over it; the biharmonic fill; what `siren-fastai inpaint` makes
-of it, and with `--model FILE` a trained network too. Titles have the PSNR in the hole.
+of it, and of it with the trained network in data/, which never saw this photo. Titles have the PSNR in the hole.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def filled_by_command(folder: Path, mask: Path, *more: str) -> torch.Tensor:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a trained network, to be drawn too")
+    parser.add_argument("--model", default="data/inpainting.safetensors", help="a trained network")
     options = parser.parse_args()
     photo = load_image(PHOTO)
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,10 +59,9 @@ def main():
         mask = load_mask(path)
         fills = {
             "biharmonic": biharmonic_fill(photo, mask),
-            "siren-fastai inpaint": filled_by_command(folder, path),
+            "inpaint": filled_by_command(folder, path),
+            "inpaint --model": filled_by_command(folder, path, "--model", options.model),
         }
-        if options.model:
-            fills["siren-fastai inpaint --model"] = filled_by_command(folder, path, "--model", options.model)
     print(f"harmonic {_in_hole(harmonic_fill(photo, mask), photo, mask):.2f} dB")
     shown = {"photo with holes": photo.masked_fill(~mask[..., None], 0.0)}
     shown |= {f"{name}, {_in_hole(image, photo, mask):.1f} dB": image for name, image in fills.items()}

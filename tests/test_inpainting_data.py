@@ -2,6 +2,7 @@
 
 import multiprocessing
 
+import numpy as np
 import pytest
 import torch
 from fastai.learner import Learner, load_learner
@@ -17,6 +18,7 @@ from siren_fastai.inpainting.sources import Sources
 from siren_fastai.inpainting.views import Views
 
 HOLES = Rectangles(1, 2, side=(2, 6))
+WIDE = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8) for i in range(6)]
 
 
 def photos(n=10, channels=3, seed=0):
@@ -145,7 +147,7 @@ def test_photos_are_divided_whole_and_none_is_lost(options):
 def test_groups_stay_together_and_photos_of_their_own_validate():
     dls = loaders(groups=[i // 2 for i in range(10)])
     assert dls.valid_ds.sources.names == ["image 8", "image 9"]
-    dls = loaders(valid=photos(3))
+    dls = loaders(valid=photos(3, seed=1))
     assert len(dls.train_ds.sources) == 10 and len(dls.valid_ds.sources) == 3
 
 
@@ -246,3 +248,19 @@ def test_holes_that_cannot_draw_are_an_error():
 def test_one_photo_cannot_be_split():
     with pytest.raises(ValueError, match="takes 0 of 1 images"):
         inpainting_dataloaders(photos(1), size=16, holes=HOLES)
+
+
+def test_photos_for_a_test_are_shrunk_as_those_of_training():
+    loaded = inpainting_dataloaders(WIDE, 16, HOLES, shrink=20, verbose=False)
+    assert loaded.test_dl(WIDE).dataset.sources.sizes.tolist() == [[20, 30]] * 6
+
+
+def test_a_fold_and_a_share_that_validates_exclude_each_other():
+    for options in ({"fold": (0, 3), "valid": 0.5}, {"fold": 2}):
+        with pytest.raises(ValueError, match=r"`fold` must be \(i, k\), instead of `valid`"):
+            inpainting_dataloaders(WIDE, 16, HOLES, verbose=False, **options)
+
+
+def test_a_photo_that_trains_and_validates_is_warned_of():
+    with pytest.warns(UserWarning, match="image 2 and image 0 are the same photo"):
+        inpainting_dataloaders(WIDE, 16, HOLES, valid=WIDE[2:3], verbose=False)

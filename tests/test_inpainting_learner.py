@@ -103,6 +103,16 @@ def test_results_are_drawn_from_images_evenly_spread(tmp_path):
     assert [ax.get_title() for ax in other.axes[:4]] == titles
 
 
+def test_far_holes_of_a_large_photo_are_filled_one_after_the_other(tmp_path):
+    learn, seen = learner(tmp_path), []
+    learn.model.register_forward_pre_hook(lambda _, x: seen.append(x[0][0, 0].numel()))
+    image = np.random.default_rng(0).integers(0, 256, (40, 900, 3), dtype=np.uint8)
+    mask = np.ones((40, 900), bool)
+    mask[10:20, [30, 31, 32, 850, 851]] = False
+    assert torch.equal(learn.fill(image, mask)[mask], torch.from_numpy(image).float()[mask] / 255)
+    assert len(seen) == 2 and max(seen) < 40 * 250
+
+
 def test_a_saved_network_fills_the_same(tmp_path):
     learn = learner(tmp_path)
     learn.fit(1)

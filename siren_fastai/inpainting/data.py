@@ -1,5 +1,8 @@
 """Photos with holes as fastai DataLoaders: what trains, what validates, and what is kept apart for the test."""
 
+import warnings
+import zlib
+
 import torch
 from fastai.data.core import DataLoaders
 from fastai.torch_core import TensorImage, default_device
@@ -65,6 +68,7 @@ class InpaintingDataLoaders(DataLoaders):
     """
 
     test_sources: Sources | None = None
+    shrink: int | None = None  # as for `inpainting_dataloaders`: photos for `test_dl` are shrunk alike
 
     def __repr__(self) -> str:
         parts = "".join(f"\n  {name}: {dl!r}" for name, dl in zip(("train", "valid"), self.loaders, strict=False))
@@ -88,7 +92,7 @@ class InpaintingDataLoaders(DataLoaders):
 
     def test_dl(
         self,
-        test_items=None,  # photos, as for `read_images`; None are those kept apart
+        test_items=None,  # photos, as for `read_images`, shrunk as those of training; None are those kept apart
         holes=None,  # other holes than those of validation
         per_image: int | None = None,  # samples per photo; None is as in validation
         seed: int | None = None,  # of windows and holes; None is as in validation
@@ -101,7 +105,7 @@ class InpaintingDataLoaders(DataLoaders):
         if test_items is None and self.test_sources is None:
             raise ValueError("no photos were kept apart: give `test_items`, or load with `test=0.2`")
         sources = self.test_sources if test_items is None else test_items
-        sources = Sources.read(sources, channels=self.valid_ds.sources.channels)
+        sources = Sources.read(sources, self.shrink, self.valid_ds.sources.channels)
         changes = {"holes": holes, "per_image": per_image, "seed": seed}
         data = self.valid_ds.like(sources, **{name: x for name, x in changes.items() if x is not None})
         return self.valid.new(data.to_(self.device), **kwargs)
@@ -112,7 +116,7 @@ def inpainting_dataloaders(
     size: int | tuple[int, int] = 128,  # pixels per side of what the network sees, or (height, width)
     holes=None,  # such as `Rectangles(1, 3, side=(8, 24))`, which is None
     bs: int = 16,  # images per training batch, at most
-    valid=0.2,  # the share of the photos that validates, or n for every n-th; or photos of their own
+    valid=None,  # the share of the photos that validates, or n for every n-th; or photos of their own; None is 0.2
     test: int | float | None = None,  # the share that is kept apart; None is a fifth with `fold`, else nothing
     fold: tuple[int, int] | None = None,  # (i, k): fold i of k validates instead of `valid`, see `group_folds`
     groups=None,  # (n,) integers: photos with equal ones stay together; None is each on its own
@@ -132,10 +136,12 @@ def inpainting_dataloaders(
 
     Photos live on the device in 8 bits. Training draws views and holes for each image and epoch apart; validation has
     the same windows and holes every time, pixel by pixel. Batches are as in `InpaintingDataset`.
+    Warns of equal photos in two of the parts.
     Raises: ValueError for photos smaller than `size`, too few of them to split, holes that don't fit; as `read_images`.
     """
     sources = Sources.read(source, shrink, channels)
     parts = _parts(sources, valid, test, fold, groups, shrink)
+    _warn_of_leaks(parts)
     holes = Rectangles() if holes is None else holes
     train = InpaintingDataset(parts[0], size, holes, views, per_image, seed)
     held_out = InpaintingDataset(parts[1], size, valid_holes or holes, None, valid_per_image, seed)
@@ -147,7 +153,7 @@ def inpainting_dataloaders(
         path=path,
         device=device,
     )
-    dls.test_sources = parts[2]
+    dls.test_sources, dls.shrink = parts[2], shrink
     if verbose:
         print(dls.described())
     return dls
@@ -159,11 +165,29 @@ def _parts(sources: Sources, valid, test, fold, groups, shrink) -> tuple[Sources
     if groups.shape != (len(sources),):
         raise ValueError(f"`groups` must be ({len(sources)},), one for each photo, got {tuple(groups.shape)}")
     if fold is not None:
+        if valid is not None or not isinstance(fold, (tuple, list)) or len(fold) != 2:
+            raise ValueError(f"`fold` must be (i, k), instead of `valid`, got {fold!r} and `valid`={valid!r}")
         index = group_folds(groups, fold[1], fold[0], 0.2 if test is None else test)
         return *(sources.subset(part) for part in index[:2]), sources.subset(index[2]) if len(index[2]) else None
     rest, kept = (torch.arange(len(sources)), None) if not test else split_groups(groups, test, "test")
     kept = None if kept is None else sources.subset(kept)
+    valid = 0.2 if valid is None else valid
     if not isinstance(valid, (int, float)):
         return sources.subset(rest), Sources.read(valid, shrink, sources.channels), kept
     train, held_out = split_groups(groups[rest], valid)
     return sources.subset(rest[train]), sources.subset(rest[held_out]), kept
+
+
+def _warn_of_leaks(parts: tuple[Sources | None, ...]) -> None:
+    """Warn if one photo trains and validates, or is kept apart too: scores would say how well it was memorised."""
+    seen = {}
+    for part, sources in enumerate(parts):
+        for i in range(0 if sources is None else len(sources)):
+            first = seen.setdefault(zlib.crc32(sources[i].cpu().numpy()), (part, sources.names[i]))
+            if first[0] != part:
+                warnings.warn(
+                    f"{first[1]} and {sources.names[i]} are the same photo, and one of them trains or validates while "
+                    "the other is to judge that: leave one out, or give both the same number in `groups`",
+                    stacklevel=3,
+                )
+                return

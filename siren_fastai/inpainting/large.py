@@ -1,13 +1,17 @@
 """Photos larger than a network's memory: each group of holes is filled with what the network can see around it."""
 
 import math
+import os
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
+from siren_fastai.images import load_image
 from siren_fastai.inpainting.fill import fill_image
-from siren_fastai.inpainting.masks import composite
+from siren_fastai.inpainting.masks import composite, load_mask
 from siren_fastai.inpainting.networks import InpaintingNetwork
 from siren_fastai.inpainting.windows import hole_windows
 
@@ -18,20 +22,23 @@ MOST_MARGIN = 256
 
 
 def fill_large(
-    model: InpaintingNetwork,  # as `load_network` gives it
-    image: Tensor,  # (h, w, c) floats in [0, 1], of any size
-    mask: Tensor,  # (h, w) bool, True is known
+    model: nn.Module,  # an `InpaintingNetwork`, as `load_network` gives it
+    image: str | os.PathLike | Image.Image | np.ndarray | Tensor,  # as for `load_image`, of any size
+    mask: str | os.PathLike | Image.Image | np.ndarray | Tensor,  # as for `load_mask`: white, 1 or True is known
     flips: bool = False,  # as for `fill_image`
     progress: Callable[[float], None] | None = None,  # is given the share of the pixels that is done
 ) -> Tensor:  # (h, w, c) float32 in [0, 1], known pixels bit for bit
     """Fill each group of holes from its surroundings, one after the other: memory grows with the largest group.
 
-    Networks for one size, and small images, are filled at once, as by `fill_image`.
+    Small images, and those of networks for one size or of other kinds, are filled at once, as by `fill_image`.
     Raises: as `fill_image`.
     """
-    reach = math.ceil(min(model.receptive_field, 2 * MOST_MARGIN) / 2)
+    image = load_image(image)
+    mask = load_mask(mask, tuple(image.shape[:2]))
+    reach = math.ceil(min(getattr(model, "receptive_field", math.inf), 2 * MOST_MARGIN) / 2)
     margin = max(MARGIN, reach)
-    if model.settings.get("size") or max(mask.shape) <= 4 * margin:
+    fixed = not isinstance(model, InpaintingNetwork) or model.settings.get("size")
+    if fixed or max(mask.shape) <= 4 * margin:
         return fill_image(model, image, mask, flips)
     known, step, filled = mask.numpy(), model.divisor, image.clone()
     windows = hole_windows(~known, known, margin)

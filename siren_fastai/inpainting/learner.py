@@ -14,7 +14,8 @@ from fastcore.meta import delegates
 from torch import Tensor, nn
 
 from siren_fastai.inpainting.files import save_network
-from siren_fastai.inpainting.fill import evaluating, fill_image
+from siren_fastai.inpainting.fill import evaluating
+from siren_fastai.inpainting.large import fill_large
 from siren_fastai.inpainting.losses import InpaintingLoss
 from siren_fastai.inpainting.metrics import HolePSNR
 from siren_fastai.inpainting.networks import unet
@@ -36,15 +37,16 @@ class InpaintingLearner(IndexedLearner):
     ) -> Tensor | list[Tensor]:  # (h, w, c) float32 in [0, 1] on the CPU
         """Fill the hole of one image or of several; known pixels stay as they are, bit for bit.
 
-        Raises: ValueError for as many masks as there are not images, and as `fill_image`.
+        Groups of holes in a large photo are filled one after the other, each from its surroundings.
+        Raises: ValueError unless there is one mask for each image, and as `fill_image`.
         """
         model = unwrapped(self.model)
         if not isinstance(image, (list, tuple)):
-            return fill_image(model, image, mask, flips)
+            return fill_large(model, image, mask, flips)
         if not isinstance(mask, (list, tuple)) or len(mask) != len(image):
             found = len(mask) if isinstance(mask, (list, tuple)) else f"one {type(mask).__name__}"
             raise ValueError(f"`mask` must be a list of one for each of the {len(image)} images, got {found}")
-        return [fill_image(model, x, m, flips) for x, m in zip(image, mask, strict=True)]
+        return [fill_large(model, x, m, flips) for x, m in zip(image, mask, strict=True)]
 
     @delegates(save_network, but=["model"])
     def save_network(self, path: str | os.PathLike, **kwargs) -> Path:

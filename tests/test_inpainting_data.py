@@ -245,6 +245,12 @@ def test_holes_that_cannot_draw_are_an_error():
         loaders(holes=(8, 24))
 
 
+@pytest.mark.parametrize(("n", "held_out"), [(2, 1), (3, 1), (4, 1), (5, 1), (9, 1), (10, 2)])
+def test_a_fifth_of_the_photos_validates_and_one_at_least(n, held_out):
+    dls = inpainting_dataloaders(photos(n), size=16, holes=HOLES, verbose=False)
+    assert (len(dls.train_ds.sources), len(dls.valid_ds.sources)) == (n - held_out, held_out)
+
+
 def test_one_photo_cannot_be_split():
     with pytest.raises(ValueError, match="takes 0 of 1 images"):
         inpainting_dataloaders(photos(1), size=16, holes=HOLES)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from siren_fastai.images import load_image
+from siren_fastai.images import load_image, save_image
+from siren_fastai.inpainting.files import load_network
 
 ROOT = Path(__file__).parent.parent
 SESSION = """
@@ -51,7 +52,7 @@ def readme_blocks(language: str) -> list[str]:
 
 
 def test_every_python_block_of_the_readme_is_run_here():
-    assert len(readme_blocks("python")) == 4
+    assert len(readme_blocks("python")) == 5
 
 
 def test_the_readmes_five_lines_and_its_zoom_run(folder):
@@ -61,6 +62,7 @@ def test_the_readmes_five_lines_and_its_zoom_run(folder):
     names = run(zoom, {"size=1024": "size=96", "size=512": "size=64"}, names)
     assert names["large"].shape == (96, 96, 3) and names["face"].shape == (64, 64, 3)
     assert load_image(folder / "face.png").shape == (64, 64, 3)
+    assert "webgl2" in (folder / "astronaut.html").read_text()
 
 
 # fastai's tabular data in pandas 3, whose arrays are read-only
@@ -78,6 +80,22 @@ def test_the_readmes_autoencoder_runs(folder):
     names = run(block, changes)
     assert names["codes"].shape == (2, 102) and names["between"].shape == (8, 3, 64, 64)
     assert names["learn"].final_record[1] < 0.1  # L1; a gray image has about 0.2
+
+
+def test_the_readmes_network_for_holes_is_trained_and_fills_one(folder):
+    photos = {name: load_image(ROOT / "data" / f"{name}.png")[64:176, 40:152] for name in ("astronaut", "cat")}
+    (folder / "folder").mkdir()
+    for name, photo in photos.items():
+        save_image(photo, folder / "folder" / f"{name}.png")
+    mask = torch.ones(112, 112)
+    mask[50:60, 50:60] = 0
+    save_image(photos["cat"], folder / "photo.png"), save_image(mask, folder / "mask.png")
+    changes = {"size=128": "size=64", "bs=16": "bs=4", "fit_one_cycle(20)": "fit_one_cycle(1)"}
+    changes |= {'conv="gated"': 'conv="gated", widths=(8, 16)', "side=(8, 24)": "side=(4, 8)"}
+    block = "from siren_fastai.all import *\n" + readme_blocks("python")[4]
+    filled = run(block, changes)["filled"]
+    assert torch.equal(filled[mask > 0], load_image(folder / "photo.png")[mask > 0]) and filled.isfinite().all()
+    assert load_network(folder / "unet.safetensors").settings["conv"] == "gated"
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def inpainting_dataloaders(
     size: int | tuple[int, int] = 128,  # pixels per side of what the network sees, or (height, width)
     holes=None,  # such as `Rectangles(1, 3, side=(8, 24))`, which is None
     bs: int = 16,  # images per training batch, at most
-    valid=None,  # the share of the photos that validates, or n for every n-th; or photos of their own; None is 0.2
+    valid=None,  # the share of the photos that validates, or n for every n-th; or photos; None: a fifth, at least one
     test: int | float | None = None,  # the share that is kept apart; None is a fifth with `fold`, else nothing
     fold: tuple[int, int] | None = None,  # (i, k): fold i of k validates instead of `valid`, see `group_folds`
     groups=None,  # (n,) integers: photos with equal ones stay together; None is each on its own
@@ -171,7 +171,8 @@ def _parts(sources: Sources, valid, test, fold, groups, shrink) -> tuple[Sources
         return *(sources.subset(part) for part in index[:2]), sources.subset(index[2]) if len(index[2]) else None
     rest, kept = (torch.arange(len(sources)), None) if not test else split_groups(groups, test, "test")
     kept = None if kept is None else sources.subset(kept)
-    valid = 0.2 if valid is None else valid
+    if valid is None:
+        valid = min(5, max(2, len(groups[rest].unique())))
     if not isinstance(valid, (int, float)):
         return sources.subset(rest), Sources.read(valid, shrink, sources.channels), kept
     train, held_out = split_groups(groups[rest], valid)

@@ -179,3 +179,14 @@ def test_sources_need_images_of_one_kind():
         Sources([positions(8, 8), positions(8, 8)[:1]])
     with pytest.raises(ValueError, match="must be"):
         Sources([])
+
+
+def test_sources_are_shrunk_on_request_too_and_never_change_their_channels():
+    generator = torch.Generator().manual_seed(0)
+    sources = Sources([torch.randint(256, (3, *size), generator=generator).byte() for size in ((40, 60), (16, 20))])
+    assert Sources.read(sources) is sources and Sources.read(sources, 60, 3) is sources
+    arrays = [sources[i].permute(1, 2, 0).numpy() for i in (0, 1)]
+    shrunk, wanted = Sources.read(sources, 20), Sources.read(arrays, 20)
+    assert shrunk.sizes.tolist() == [[20, 30], [16, 20]] and torch.equal(shrunk.flat, wanted.flat)
+    with pytest.raises(ValueError, match="have 3 channels, got `channels`=1"):
+        Sources.read(sources, channels=1)

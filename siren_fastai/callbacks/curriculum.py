@@ -21,7 +21,7 @@ class Curriculum(Callback):
     Ctrl-C skips that until the next fit, and `restore()` does it at once. `lr_find`, validation by itself and
     `get_preds` use the setting as it is. A resumed fit (`start_epoch`) begins with the value of its share. Each change
     is a row in `learn.curriculum.changes`, and other callbacks hear of it by their method `task_changed`, if they have
-    one: `TrainingWheels` then judges the loss anew.
+    one: `TrainingWheels` then forgets the losses of before.
     Raises: ValueError for shares outside [0, 1) at once; before the first batch if there is no such setting, or if it
         refuses a value; TypeError for values that aren't a dict by share.
     Source: note 004 ("trained well with small rectangles, retrained with bigger ones").

@@ -62,7 +62,7 @@ def _with_gray_holes(image: Tensor, mask: Tensor) -> Tensor:
 
 
 class InpaintingDataLoaders(DataLoaders):
-    """fastai DataLoaders of photos with holes: `train` is shuffled and drawn anew each epoch, `valid` is fixed.
+    """fastai DataLoaders of photos with holes: `train` is shuffled and drawn again each epoch, `valid` is fixed.
 
     `test_sources` are the photos kept apart, which nothing here trains on or validates with: `dls.test_dl()`.
     """

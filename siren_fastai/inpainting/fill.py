@@ -69,7 +69,10 @@ def _predicted(model: nn.Module, image: Tensor, mask: Tensor, flips: bool) -> Te
 
 
 def _window(model: nn.Module, mask: Tensor) -> tuple[slice, slice]:
-    """The rows and columns around the hole on which its filling depends."""
+    """The rows and columns around the hole on which its filling depends.
+
+    What a smooth prefill and rays bring in from farther away counts little and is left out.
+    """
     reach, settings = getattr(model, "receptive_field", math.inf), getattr(model, "settings", {})
     whole_image = settings.get("prefill") == "mean" or settings.get("norm") == "group" or settings.get("size")
     if whole_image or not math.isfinite(reach):

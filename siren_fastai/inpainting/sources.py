@@ -37,13 +37,16 @@ class Sources:
     @classmethod
     def read(
         cls,
-        source,  # as for `read_images`: a folder, a list of files, Pillow images or arrays, or one array
+        source,  # as for `read_images`: a folder, a list of files, Pillow images or arrays, one array; or `Sources`
         shrink: int | None = None,  # photos whose shorter side is longer are shrunk to it, without aliasing
         channels: int | None = None,  # 1 for gray, 3 for RGB; None if all have as many
     ) -> "Sources":
-        """Read images of any sizes, in the order of their paths. Raises: as `read_images`."""
+        """Read images of any sizes, in the order of their paths.
+
+        Raises: as `read_images`, and ValueError for `Sources` of other `channels`.
+        """
         if isinstance(source, Sources):
-            return source
+            return source._shrunk_to(shrink, channels)
         names, images = [], []
         for name, image in iterate_images(source, channels=channels):
             names.append(name)
@@ -127,6 +130,15 @@ class Sources:
             vars(self), names=[], sizes=self.sizes[:0], starts=self.starts[:0], flat=self.flat[:0].clone()
         )
         return empty
+
+    def _shrunk_to(self, shrink: int | None, channels: int | None) -> "Sources":
+        """Itself, or a copy if there is something to shrink."""
+        if channels not in (None, self.channels):
+            raise ValueError(f"these `Sources` have {self.channels} channels, got `channels`={channels}: read them so")
+        if shrink is None or bool((self.sizes.amin(1) <= shrink).all()):
+            return self
+        images = [_shrunk(self[i].permute(1, 2, 0).cpu().numpy(), shrink) for i in range(len(self))]
+        return type(self)([torch.from_numpy(image).permute(2, 0, 1) for image in images], self.names)
 
     def to_(self, device) -> "Sources":
         """Move the images to `device`, in place."""

@@ -10,6 +10,8 @@ from siren_fastai.inpainting.networks import inpainting_network, unet
 from siren_fastai.inpainting.rays import RAYS, WAYS, cast_rays, halved, ray_weights
 from siren_fastai.inpainting.scores import hole_psnr
 
+pytestmark = pytest.mark.numerics
+
 
 def random_case(n=2, c=3, h=13, w=17, seed=0):
     g = torch.Generator().manual_seed(seed)

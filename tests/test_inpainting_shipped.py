@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from siren_fastai.images import load_image
@@ -11,6 +12,8 @@ from siren_fastai.inpainting.files import load_network
 from siren_fastai.inpainting.fill import fill_image
 from siren_fastai.inpainting.masks import Rectangles
 from siren_fastai.inpainting.scores import hole_psnr
+
+pytestmark = pytest.mark.numerics
 
 DATA = Path(__file__).parent.parent / "data"
 MODEL = DATA / "inpainting.safetensors"

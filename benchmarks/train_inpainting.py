@@ -2,7 +2,7 @@
 
 python benchmarks/train_inpainting.py [PHOTO ...] [--samples 56000] [--seed 0] [--output unet.safetensors]
 
-Photos are files or folders; without any, some that scikit-image, scikit-learn and matplotlib are installed with. Each is
+Photos are files or folders; without any, some that scikit-image, scikit-learn and matplotlib bring along. Each is
 used at several sizes. A share of the training images are synthetic, see `dead_leaves.py`.
 With `MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000` in the environment, glibc keeps memory, which
 saves up to a third of the time.

@@ -75,7 +75,7 @@ class TrainingWheels(Callback):
             self._init_state()
             self.checkup, self.fits = Checkup(*self.limits), self.fits + self.watching
             self.steps_seen, self.rate_scale, self.fit_reverts = 0, 1.0, 0
-            self.measure, self.alarm, self.fault, self.warned = False, False, None, False
+            self.measure, self.alarm, self.fault, self.warned, self.ended = False, False, None, False, False
 
     def before_batch(self):
         if self.watching and self.rate_scale != 1 and has_rate_schedule(self.learn):
@@ -142,9 +142,9 @@ class TrainingWheels(Callback):
 
     def _look_at_end(self):
         """Judge the losses that no check has read, and the weights after the last step."""
-        if not self.watching or not self.unread:
+        if not self.watching or self.ended or not self.steps_seen:
             return
-        losses, self.unread = torch.stack(self.unread).tolist(), []
+        losses, self.unread, self.ended = [float(loss) for loss in self.unread], [], True
         self.fault = self.checkup.look(losses, tolerant=skips_steps(self.learn))
         if self.fault is None and not all_finite(self.model.parameters()):
             self.fault = "a weight isn't finite after the last step"

@@ -47,7 +47,7 @@ class TrainingWheels(Callback):
         self,
         every: int = 20,  # steps between healthy copies, at least
         check: int = 10,  # steps between readings of the losses
-        factor: float = 3.0,  # how many times the running median of the loss is too high
+        factor: float = 3.0,  # how many times the running median of the loss is too high; 1.5 if it is logarithmic
         window: int = 100,  # losses that the median is taken of
         patience: int = 5,  # high losses, or checks with constant outputs, in a row
         reverts: int = 3,  # that a fit may have

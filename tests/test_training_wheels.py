@@ -9,6 +9,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.schedule import combined_cos
+from fastai.callback.tracker import SaveModelCallback
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import load_learner
 from fastai.optimizer import Adam, ranger
@@ -194,9 +195,21 @@ def test_a_fault_in_the_last_step_is_reverted_although_no_check_follows(
     learn.fit(6 if stop_early else 4, 1e-2)
     (row,) = learn.training_wheels.reverts
     copied = {5: 10, 11: 11 if event == "before_step" else 0}[check]
+    reason = "a weight isn't finite after the last step" if stop_early and check == 5 else reason
     assert (row["reason"], row["step"], row["restored_step"]) == (reason, 11, copied)
     assert all(parameter.isfinite().all() for parameter in learn.model.parameters())
     assert stop_early or math.isfinite(learn.recorder.values[-1][-1])  # of validation
+
+
+def test_the_best_network_of_a_fit_that_ended_early_is_kept(tmp_path):
+    fault = InjectFault("after_loss", make_loss_nan, (11,))
+    wheels = TrainingWheels(every=10, check=5)
+    learn = plain_learner(tmp_path, cbs=[SaveModelCallback(), fault, StopAfter(4), wheels], opt_func=Adam)
+    learn.fit(6, 1e-2)
+    assert not learn.training_wheels.reverts
+    kept = {name: value.clone() for name, value in weights(learn).items()}
+    learn.load("model", with_opt=False)
+    assert same(kept, weights(learn)) and all(value.isfinite().all() for value in kept.values())
 
 
 def test_an_outlier_is_no_fault_even_if_it_comes_again(tmp_path):

@@ -104,8 +104,9 @@ class TrainingWheels(Callback):
 
     def after_fit(self):
         if self.watching:
-            self._look_at_end()  # of a fit that another callback ended early
-            self.watching, self.healthy, self.unread = False, None, []
+            self.unread = []  # of a fit that ended early: fastai's SaveModelCallback may have put back its best network
+            self._look_at_end()
+            self.watching, self.healthy = False, None
 
     def task_changed(self):
         """Judge the losses from here on by themselves, because what the network has to do is another thing now."""

@@ -98,6 +98,7 @@ formats that would change them are refused: .jpg, .webp and .avif as output, and
 parts, or in CMYK. The share that is printed is how much of the fitted networks' drawing is added to the smoothest
 surface through the hole's rim, chosen by the same test as omega_0; with --omega_0 there is no test, and it is 1. A
 fitted network knows colours and edges around a hole, and nothing of objects: what a large hole should
-show, it can't tell.
+show, it can't tell. Holes far from each other are fitted one by one, in a second or more each: for hundreds of specks
+take --model.
 """,
 )

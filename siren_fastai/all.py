@@ -92,6 +92,7 @@ from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.metrics import PSNR, SSIM
+from siren_fastai.models.derivatives import GradientOf, LaplacianOf
 from siren_fastai.models.field import field_model
 from siren_fastai.models.fold import fold_, unfold_
 from siren_fastai.models.siren import Sine, SineLayer, siren_layer, siren_model
@@ -158,6 +159,7 @@ __all__ = [
     "FoldSplitter",
     "FreezeLayers",
     "GatedConv2d",
+    "GradientOf",
     "HoleDecibels",
     "HoleL1",
     "HolePSNR",
@@ -170,6 +172,7 @@ __all__ = [
     "InpaintingNetwork",
     "KnownL1",
     "KnownPSNR",
+    "LaplacianOf",
     "Learner",
     "LocalCodesDecoder",
     "MetricHistory",

@@ -1,0 +1,96 @@
+"""Derivatives of a network by its coordinates, as modules: fit them, and the network is what has these derivatives.
+
+They are taken by automatic differentiation, so that they are exact for every network, and can be trained.
+Source: Sitzmann et al. 2020, arXiv:2006.09661, sec. 4.1 (images from gradients and Laplacians).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from siren_fastai.models.finer import FinerLayer
+
+__all__ = ["GradientOf", "LaplacianOf"]
+
+
+class GradientOf(nn.Module):
+    """The derivatives of `network` by each of its d inputs, in values per unit of the coordinates.
+
+    They are computed without gradients too (`torch.no_grad`, validation, `render`) and in `torch.inference_mode`. A
+    derivative of this one, `GradientOf(GradientOf(network))`, is the Hessian.
+    Each row must depend on its own input only, so batch norm in training mode gives wrong derivatives.
+    Shapes: (n, d) -> (n, c * d), the d derivatives of channel 0 first; `.view(n, c, d)` splits them.
+    Raises: ValueError for FINER layers that leave a factor out of their gradient; set their `scale_gradient`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,  # maps coordinates (n, d) to values (n, c)
+    ):
+        super().__init__()
+        _check_finer(network)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        _check_coords(x)
+        kept = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            x = _differentiable(x, kept)
+            values = self.network(x)
+            parts = [_derivative(values[:, k], x, kept, last=k == values.shape[1] - 1) for k in range(values.shape[1])]
+            return torch.cat(parts, dim=1)
+
+
+class LaplacianOf(nn.Module):
+    """The sum over the d inputs of the second derivatives of `network`, for each channel.
+
+    It is computed without gradients too, as `GradientOf` is, and costs c * d + c backward passes.
+    Shapes: (n, d) -> (n, c).
+    Raises: as `GradientOf`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,  # maps coordinates (n, d) to values (n, c), twice differentiable
+    ):
+        super().__init__()
+        _check_finer(network)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        _check_coords(x)
+        kept = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            x = _differentiable(x, kept)
+            slopes = GradientOf(self.network)(x)
+            d, last = x.shape[1], slopes.shape[1] - 1
+            curvatures = [_derivative(slopes[:, k], x, kept, last=k == last)[:, k % d] for k in range(last + 1)]
+            return torch.stack(curvatures, dim=1).view(len(x), -1, d).sum(2)
+
+
+def _check_finer(network: nn.Module) -> None:
+    if any(isinstance(layer, FinerLayer) and not layer.scale_gradient for layer in network.modules()):
+        raise ValueError(
+            "FINER's layers leave the factor |z| + 1 out of their gradient, so that it isn't the network's slope: "
+            "set `layer.scale_gradient = True`, or `finer_model(..., scale_gradient=True)`"
+        )
+
+
+def _check_coords(x: Tensor) -> None:
+    if x.dim() != 2 or not x.is_floating_point():
+        raise ValueError(f"coordinates must be floats (n, d), got {x.dtype} of shape {tuple(x.shape)}")
+
+
+def _differentiable(x: Tensor, kept: bool) -> Tensor:
+    """Coordinates to differentiate by: `x` itself where it is a part of a graph that goes on, else a copy."""
+    if kept and x.requires_grad:
+        return x
+    return (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+
+
+def _derivative(values: Tensor, x: Tensor, kept: bool, last: bool) -> Tensor:
+    """The derivatives (n, d) of `values` (n,) by `x`; `kept` makes them differentiable, `last` frees the graph."""
+    if not values.requires_grad:  # constant: the slope of a linear network with frozen weights
+        return torch.zeros_like(x)
+    return torch.autograd.grad(
+        values.sum(), x, create_graph=kept, retain_graph=kept or not last, allow_unused=True, materialize_grads=True
+    )[0]

@@ -16,6 +16,7 @@ from fastai.torch_core import rank_distrib
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
+from siren_fastai.data.stacked import StackDataLoaders
 from siren_fastai.default_model import check_widths, model_for
 from siren_fastai.figures import show_pictures
 from siren_fastai.metrics import default_metrics
@@ -230,9 +231,11 @@ def siren_learner(
     """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_fast(n)`.
 
     A model that is given stays as it is. The loss is the MSE unless `loss_func` is given.
-    Raises: ValueError for a model that doesn't read the data's positions, or (without a `loss_func`) has other outputs
-        than the data has channels.
+    Raises: TypeError for the data of many signals; ValueError for a model that doesn't read the data's positions, or
+        (without a `loss_func`) has other outputs than the data has channels.
     """
+    if isinstance(dls, StackDataLoaders):
+        raise TypeError(f"`dls` has {len(dls.fits)} signals, one network each: use `stack_learner(dls)`")
     model = model_for(dls, model)
     metrics = default_metrics(dls) if metrics is None else metrics
     learn = PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)

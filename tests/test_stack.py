@@ -19,6 +19,7 @@ from siren_fastai.analysis.history import read_history
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.data.stacked import StackDL
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.images import save_image
 from siren_fastai.init import apply_init_, center_output_
@@ -32,7 +33,6 @@ from siren_fastai.models.wire import GaborLayer
 from siren_fastai.optimizers import adam, adamw, ranger
 from siren_fastai.stacks.adam import StackedAdam
 from siren_fastai.stacks.learner import StackLoss, stack_learner
-from siren_fastai.stacks.loaders import StackDL
 
 pytestmark = pytest.mark.numerics
 
@@ -297,12 +297,17 @@ def test_predictions_validation_and_lr_find_work_and_change_no_weights(tmp_path)
 
 def test_the_session_of_the_packages_docstring_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    save_image(torch.as_tensor(picture(16, 16)), tmp_path / "cat.png")
+    (tmp_path / "photos").mkdir()
+    for path in ("cat.png", "photos/a.png", "photos/b.png"):
+        save_image(torch.as_tensor(picture(16, 16)), tmp_path / path)
     text = textwrap.dedent(stacks.__doc__.partition("\n\n")[2]).replace("size=64", "size=16").replace("64,", "8,")
     names = dict(vars(public))
-    exec(text.replace("fit_fast(20)", "fit_fast(2)"), names)
+    first, second = text.replace("fit_fast(20)", "fit_fast(2)").split("\n\n")
+    exec(first, names)
     assert len(names["learn"].stack_history.rows) == 6
     assert names["learn"].single(1).render().shape == (16, 16, 3)
+    exec(second, names)
+    assert sorted(path.name for path in tmp_path.glob("fields/*.safetensors")) == ["a.safetensors", "b.safetensors"]
 
 
 def test_one_network_of_a_stack_is_rendered_saved_and_opened_like_any_other(tmp_path):

@@ -29,8 +29,12 @@ class PixelDL(IndexedDL):
         visits: Tensor | None = None,  # (n,) sample indices, a fixed order without `shuffle`; None is raster order
         repeat: int = 1,  # visits of each sample per epoch
         off_grid: bool = False,  # random positions instead of the samples', with linearly interpolated values
+        n_batches: int | None = None,  # batches per epoch; None is as many as `bs` needs
         **kwargs,
     ):
+        if n_batches is not None and kwargs.get("drop_last"):
+            raise ValueError("`n_batches` leaves no remainder, so it doesn't go with `drop_last`: give one of them")
+        self.n_batches = None if n_batches is None else checked_count("n_batches", n_batches)
         self.visits, self.repeat, self.off_grid = visits, checked_count("repeat", repeat), off_grid
         super().__init__(dataset, bs=bs, shuffle=shuffle, **kwargs)
 
@@ -38,6 +42,9 @@ class PixelDL(IndexedDL):
         own = {"repeat": self.repeat} if self.repeat > 1 else {}
         own |= {"off_grid": True} if self.off_grid else {}
         return super().shown_options() | ({} if self.visits is None else {"visits": "fixed"}) | own
+
+    def __len__(self) -> int:
+        return super().__len__() if self.n_batches is None else min(self.n_batches, self.epoch_size)
 
     @property
     def epoch_size(self) -> int:
@@ -71,6 +78,8 @@ class PixelDL(IndexedDL):
         """As fastai's: the same loader with some arguments changed. A shuffled copy of a fixed order is shuffled."""
         fits = dataset is None or len(dataset) == len(self.dataset)  # an exported loader is empty and keeps no order
         own = dict(visits=self.visits if fits else None, repeat=self.repeat, off_grid=self.off_grid)
+        if fits and not kwargs.keys() & {"bs", "batch_size"}:
+            own["n_batches"] = self.n_batches
         return super().new(dataset, cls, **{**own, **kwargs})
 
     def raster(self, dataset: PixelDataset | None = None, **kwargs) -> "PixelDL":

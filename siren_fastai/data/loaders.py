@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from siren_fastai.data.indexed import IndexedDL, checked_count
 from siren_fastai.data.known import as_mask, without_unknown
 from siren_fastai.data.loader import PixelDL
 from siren_fastai.data.signals import as_signal
+from siren_fastai.data.stacked import StackDataLoaders, in_step_
+from siren_fastai.datasets.folder import load_images
 from siren_fastai.images import load_image
 
 __all__ = ["VALID_BS", "PixelDataLoaders"]
@@ -96,6 +99,26 @@ class PixelDataLoaders(DataLoaders):
         if "value_range" in kwargs:
             raise TypeError("an image is in [0, 1]: leave `value_range` out, or use `from_array`")
         return cls.from_array(load_image(source, size=size, mode=mode), value_range=(0.0, 1.0), **kwargs)
+
+    @classmethod
+    @delegates(from_image.__func__)
+    def from_images(
+        cls,
+        source,  # a folder, a list of files, Pillow images or arrays, or one array (n, h, w, c)
+        size: int | tuple[int, int] | None = None,  # of each: an integer for the shorter side, or (height, width)
+        mode: str | None = None,  # "gray" or "rgb" for all; None as they are, if they are alike
+        **kwargs,
+    ) -> StackDataLoaders:  # `names` are those of the files, `fits[i]` the DataLoaders of one image
+        """From many images, one network for each in `stack_learner(dls)`; the other options are those of `from_array`.
+
+        Images may have different sizes. `bs` counts the pixels of the largest; a smaller one has as many batches, which
+        are smaller and padded to that length. Padding costs time but has no effect (`dls.padding` is its share): where
+        it is large, sort images into several calls by size.
+        Raises: as `from_image`, naming the image; ValueError for images of gray and of RGB without a `mode`.
+        """
+        images = load_images(source, size, mode)
+        fits = [cls.from_image(image, **kwargs) for _, image in images]
+        return StackDataLoaders(in_step_(fits), [Path(name).stem.replace(" ", "_") for name, _ in images])
 
     def test_dl(self, test_items, **kwargs) -> IndexedDL:
         """A loader for predictions: of positions (n, d) in [-1, 1]^d, without targets, or of a `PixelDataset`.

@@ -13,7 +13,7 @@ from siren_fastai.coords import region_size
 from siren_fastai.image_pairs import as_array
 from siren_fastai.images import load_image, resize_image, to_uint8
 
-__all__ = ["image_files", "iterate_images", "read_images", "to_gray"]
+__all__ = ["image_files", "iterate_images", "load_images", "read_images", "to_gray"]
 
 MODES = {None: None, 1: "gray", 3: "rgb"}
 
@@ -61,6 +61,34 @@ def iterate_images(
         yield name, image
     if first is None:
         raise ValueError("`source` holds no images")
+
+
+def load_images(
+    source,  # as for `read_images`
+    size: int | tuple[int, int] | None = None,  # as for `load_image`: an integer is the shorter side
+    mode: str | None = None,  # "gray" or "rgb"; None as each image is
+) -> list[tuple[str, Tensor]]:  # names, and images (h, w, c) in [0, 1]
+    """Read images of any sizes, each as `load_image` reads it.
+
+    Raises: ValueError that names the image, if it can't be read or has other channels than the first, or for no images;
+    FileNotFoundError as `read_images`.
+    """
+    found: list[tuple[str, Tensor]] = []
+    for name, item in _items(source):
+        try:
+            image = load_image(item, size=size, mode=mode)
+        except Exception as error:  # Pillow's readers raise errors of many kinds for damaged files
+            raise ValueError(f"{name} can't be read as an image: {_reason(item, error)}") from error
+        if found and image.shape[2] != found[0][1].shape[2]:
+            names, channels = (found[0][0], name), (found[0][1].shape[2], image.shape[2])
+            raise ValueError(
+                f"{names[0]} has {channels[0]} channels and {names[1]} has {channels[1]}: choose `mode`, 'gray' or "
+                "'rgb', for all"
+            )
+        found.append((name, image))
+    if not found:
+        raise ValueError("`source` holds no images")
+    return found
 
 
 def image_files(folder: str | os.PathLike) -> list[Path]:

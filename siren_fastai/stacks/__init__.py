@@ -1,4 +1,4 @@
-"""Fitting many networks of one shape in one fastai Learner: their data, optimiser, history and learner.
+"""Fitting many networks of one shape in one fastai Learner: their optimiser, history, learner and files.
 
 fits = []
 for seed in range(3):
@@ -8,5 +8,11 @@ for seed in range(3):
 learn = stack_learner(*zip(*fits), lr=[5e-4, 1e-3, 2e-3])
 learn.fit_fast(20)
 learn.stack_history.to_frame()           # a row per network and epoch
-learn.single(1).render()                 # one of them, as an ordinary learner
+learn.render(1)                          # the image of one of them
+learn.single(1).validate()               # one of them, as an ordinary learner
+
+dls = PixelDataLoaders.from_images("photos", size=64)  # a folder: one network for each image
+learn = stack_learner(dls, [2, 64, 64, 64, 3])
+learn.fit_fast(20)
+learn.save_fields("fields")
 """

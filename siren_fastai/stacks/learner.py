@@ -1,8 +1,12 @@
 """`stack_learner`: one fastai Learner that fits many networks of one shape, each to its own data at its own rate."""
 
+import operator
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
@@ -11,12 +15,14 @@ from torch import Tensor, nn
 
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.data import PixelDataLoaders
+from siren_fastai.data.stacked import StackDataLoaders
+from siren_fastai.default_model import model_for
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.models.stack import Stack, stack_models, unstack_models
 from siren_fastai.optimizers import fast_adam
 from siren_fastai.stacks.adam import ELEMENTWISE, stacked_adam
+from siren_fastai.stacks.fields import save_fields
 from siren_fastai.stacks.history import StackHistory
-from siren_fastai.stacks.loaders import StackDataLoaders
 
 __all__ = ["StackLearner", "StackLoss", "stack_learner"]
 
@@ -30,9 +36,21 @@ class StackLoss(nn.Module):
 
     each: Tensor | None = None
 
+    def __init__(
+        self,
+        padded: bool = False,  # targets that are nan are padding, which doesn't count
+    ):
+        super().__init__()
+        self.padded = padded
+
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         target = target if target.dim() == 3 else target[:, None]
-        each = (pred - target).square().mean((0, 2))
+        if self.padded:
+            known = ~target.isnan()
+            error = torch.where(known, pred - target, 0)
+            each = error.square().sum((0, 2)) / known.sum((0, 2))
+        else:
+            each = (pred - target).square().mean((0, 2))
         self.each = each.detach()
         return each.sum()
 
@@ -49,15 +67,51 @@ class StackLearner(Learner):
 
     def single(
         self,
-        index: int,  # of the network
+        index: int | str,  # of the network, or the name of its signal
         **kwargs,  # of `siren_learner`
     ) -> PixelLearner:
         """A learner of one network with its own data: to render it, to save a checkpoint, to train it further.
 
-        The optimiser starts anew.
+        The optimiser starts anew. Raises: IndexError or KeyError if there is no such network.
         """
+        index = self._index(index)
         dls = self.dls.fits[index] if isinstance(self.dls, StackDataLoaders) else self.dls
         return siren_learner(dls, self.model.network(index), **kwargs)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the signals, such as those of the images' files."""
+        named = isinstance(self.dls, StackDataLoaders)
+        return self.dls.names if named else [f"signal_{i}" for i in range(self.model.n_models)]
+
+    def _index(self, index: int | str) -> int:
+        if isinstance(index, str):
+            if index not in self.names:
+                raise KeyError(f"no signal is named {index!r}; names are {self.names}")
+            return self.names.index(index)
+        if not -self.model.n_models <= index < self.model.n_models:
+            raise IndexError(f"there are {self.model.n_models} networks, numbered from 0, got {index}")
+        return operator.index(index) % self.model.n_models
+
+    @delegates(PixelLearner.render)
+    def render(
+        self,
+        index: int | str,  # of the network, or the name of its signal
+        **kwargs,
+    ) -> Tensor:  # (*size, c) float32 on the CPU
+        """Sample one of the fitted signals, as `PixelLearner.render` does."""
+        return self.single(index).render(**kwargs)
+
+    def save_fields(
+        self,
+        folder: str | os.PathLike,  # made if it isn't there
+        overwrite: bool = False,  # replace files of these names
+    ) -> list[Path]:  # of the networks
+        """Write each network as `<name>.safetensors`, which `load_checkpoint` opens, and its history as `<name>.csv`.
+
+        Raises: FileExistsError, before anything is written, for a file that is there already, without `overwrite`.
+        """
+        return save_fields(self, folder, overwrite)
 
     def add_cb(self, cb):
         """As fastai's. Raises: ValueError for callbacks that would mix what belongs to different networks."""
@@ -71,8 +125,8 @@ class StackLearner(Learner):
 
 @delegates(Learner.__init__, but=["metrics", "loss_func", "splitter"])
 def stack_learner(
-    dls: PixelDataLoaders | Sequence[PixelDataLoaders],  # for all networks, or a list with one for each
-    models: Sequence[nn.Module],  # networks of one shape, see `stack_models`; their weights are copied
+    dls: StackDataLoaders | PixelDataLoaders | Sequence[PixelDataLoaders],  # `from_images`, one for all, or a list
+    models: Sequence[nn.Module] | Sequence[int] | None = None,  # see below; their weights are copied
     opt_func: Callable = fast_adam,  # or `adam`, `adamw`
     lr: float | Sequence[float] | np.ndarray | Tensor = 5e-4,  # learning rate of all, or one for each
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
@@ -81,6 +135,8 @@ def stack_learner(
 ) -> StackLearner:
     """A Learner that fits every network as `siren_learner` would fit it alone, up to rounding.
 
+    `models` are networks of one shape, see `stack_models`, one for each signal; or the widths of `fast_model`, such as
+    [2, 64, 64, 3], for all; None is its default. `PixelDataLoaders.from_images(folder)` is the data of many images.
     With a list of `dls`, each made after its own `set_seed`, a network sees the batches that it would see alone.
     Schedules, such as those of `fit_fast` and `fit_one_cycle`, set the greatest rate, and the others in proportion.
     A network that diverges leaves the others as they are, but the loss that is shown, a sum, becomes nan.
@@ -91,8 +147,9 @@ def stack_learner(
     Raises: ValueError for networks or data that aren't alike, rates that aren't above 0, lists of other lengths,
     or another optimiser.
     """
-    models = list(models)
-    stack, data = stack_models(models), dls if isinstance(dls, PixelDataLoaders) else StackDataLoaders(dls)
+    data = dls if isinstance(dls, (PixelDataLoaders, StackDataLoaders)) else StackDataLoaders(dls)
+    models = _models(data, models)
+    stack = stack_models(models)
     rates = _checked_rates(lr, len(models))
     if isinstance(data, StackDataLoaders) and len(data.fits) != len(models):
         raise ValueError(f"`dls` must be one or as many as the {len(models)} networks, got {len(data.fits)}")
@@ -105,9 +162,22 @@ def stack_learner(
     opt_func = opt_func if len(set(rates)) == 1 else stacked_adam(factors, opt_func)
     cbs = _as_list(kwargs.pop("cbs", None))
     cbs = [StackHistory(), *cbs, *([] if any(isinstance(cb, MetricHistory) for cb in cbs) else [MetricHistory()])]
-    learn = StackLearner(data, stack, StackLoss(), opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)
+    loss = StackLoss(isinstance(data, StackDataLoaders) and (data.train.padded or data.valid.padded))
+    learn = StackLearner(data, stack, loss, opt_func, lr=top, moms=moms, wd=wd, cbs=cbs, **kwargs)
     learn.rates = factors
     return learn
+
+
+def _models(dls: PixelDataLoaders | StackDataLoaders, models: Sequence | None) -> list[nn.Module]:
+    """The networks as they are given, or `fast_model` for each signal."""
+    models = None if models is None else list(models)
+    if models and all(isinstance(model, nn.Module) for model in models):
+        return models
+    if models == []:
+        raise ValueError("`models` must list at least one network, got none")
+    if not isinstance(dls, StackDataLoaders):
+        raise ValueError("`models` must list the networks where all are fitted to one signal")
+    return [model_for(each, models) for each in dls.fits]
 
 
 def _as_list(cbs) -> list:

@@ -1,0 +1,202 @@
+"""Many images in one Learner: each network is what it would be alone, whatever the sizes of the others."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from fastai.torch_core import set_seed
+from learners import picture, quiet
+
+from siren_fastai.analysis.history import read_history
+from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.data import PixelDataLoaders
+from siren_fastai.data.stacked import StackDataLoaders
+from siren_fastai.default_model import fast_model
+from siren_fastai.fits.checkpoint import load_checkpoint
+from siren_fastai.images import save_image
+from siren_fastai.learner import siren_learner
+from siren_fastai.stacks.learner import stack_learner
+
+pytestmark = pytest.mark.numerics
+
+SIZES = {
+    "one size": [(10, 9), (10, 9), (10, 9)],
+    "turned": [(10, 9), (9, 10)],
+    "three sizes": [(12, 10), (7, 9), (10, 12)],
+    "very different": [(16, 16), (3, 4)],
+}
+WIDTHS = [2, 12, 10, 3]
+
+
+def images(sizes, channels=3):
+    return [picture(*size, channels) if i % 2 else 1 - picture(*size, channels) for i, size in enumerate(sizes)]
+
+
+def loaders(sizes, seed=0, **options):
+    set_seed(seed, reproducible=True)
+    return PixelDataLoaders.from_images(images(sizes), **{"bs": 32} | options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, image in zip(("b cat", "a", "c"), images([(10, 9), (8, 12), (9, 9)]), strict=True):
+        save_image(torch.as_tensor(image), tmp_path / f"{name}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize(
+    "options", [{}, {"order": "hilbert"}, {"valid": 0.2}, {"repeat": 2}, {"off_grid": True}], ids=str
+)
+def test_each_image_is_fitted_as_it_would_be_alone(kind, options):
+    options = options | ({"bs": 256} if kind == "very different" else {})
+    dls = loaders(SIZES[kind], **options)
+    models = [fast_model(each, WIDTHS[1:-1]) for each in dls.fits]
+    alone = [copy.deepcopy(each) for each in dls.fits]
+    learn = quiet(stack_learner(dls, models, lr=2e-3))
+    learn.fit_fast(3)
+    for i, (own, model) in enumerate(zip(alone, models, strict=True)):
+        single = quiet(siren_learner(own, model, lr=2e-3, cbs=MetricHistory()))
+        single.fit_fast(3)
+        ours, theirs = learn.stack_history.to_frame(i), single.metric_history.to_frame()
+        for column in ("epoch", "opt_steps", "samples_seen"):
+            assert list(ours[column]) == list(theirs[column])
+        np.testing.assert_allclose(ours.psnr, theirs.psnr, atol=0.01)
+        np.testing.assert_allclose(ours.valid_loss, theirs.valid_loss, rtol=1e-3)
+        np.testing.assert_allclose(ours.train_loss, theirs.train_loss, rtol=1e-3)
+        torch.testing.assert_close(learn.render(i), single.render(), rtol=1e-3, atol=1e-3)
+
+
+def test_batches_are_those_of_each_loader_and_padding_is_marked():
+    together, one_by_one = loaders(SIZES["three sizes"]).train, loaders(SIZES["three sizes"]).fits
+    assert together.padded and len(together) == 4
+    for _ in range(2):
+        for (x, y), *own in zip(together, *(dls.train for dls in one_by_one), strict=True):
+            for i, (coords, values) in enumerate(own):
+                assert torch.equal(x[: len(coords), i], coords) and torch.equal(y[: len(values), i], values)
+                assert not x[len(coords) :, i].any() and y[len(values) :, i].isnan().all()
+
+
+def test_images_of_one_size_are_not_padded_and_turned_ones_neither():
+    for kind in ("one size", "turned"):
+        dls = loaders(SIZES[kind])
+        assert dls.padding == 0 and not dls.train.padded
+        assert not any(y.isnan().any() for _, y in dls.train)
+
+
+def test_padding_is_the_share_of_samples_that_the_smaller_images_lack():
+    assert loaders([(16, 16), (8, 16)], bs=64).padding == 0.25
+
+
+def test_padding_takes_part_in_no_gradient():
+    dls = loaders(SIZES["three sizes"])
+    learn = quiet(stack_learner(dls, WIDTHS))
+    x, y = dls.train.one_batch()
+    learn.loss_func(learn.model(x), y).backward()
+    before = [p.grad.clone() for p in learn.model.parameters()]
+    learn.model.zero_grad()
+    learn.loss_func(learn.model(torch.where(y[..., :1].isnan(), 0.7, x)), y).backward()
+    for grad, parameter in zip(before, learn.model.parameters(), strict=True):
+        assert grad.isfinite().all()
+        torch.testing.assert_close(parameter.grad, grad)
+
+
+def test_a_folder_is_fitted_rendered_and_saved_by_the_names_of_its_files(folder, tmp_path):
+    dls = PixelDataLoaders.from_images(folder, bs=40)
+    assert dls.names == ["a", "b_cat", "c"] and "3 signals of" in repr(dls)
+    learn = quiet(stack_learner(dls, WIDTHS))
+    learn.fit_fast(2)
+    assert learn.render("a").shape == (8, 12, 3) and learn.render(-1, size=18).shape == (18, 18, 3)
+    paths = learn.save_fields(tmp_path / "fields")
+    assert [path.name for path in paths] == ["a.safetensors", "b_cat.safetensors", "c.safetensors"]
+    for name, path in zip(dls.names, paths, strict=True):
+        field = load_checkpoint(path)
+        torch.testing.assert_close(field.render(), learn.render(name))
+        assert field.epoch == 2
+        history = read_history(path.with_suffix(".csv"))
+        np.testing.assert_allclose(history["train_psnr (db)"], learn.stack_history.to_frame(dls.names.index(name)).psnr)
+
+
+def test_saved_files_are_not_replaced_unasked(folder, tmp_path):
+    learn = quiet(stack_learner(PixelDataLoaders.from_images(folder), WIDTHS))
+    target = tmp_path / "fields"
+    target.mkdir()
+    (target / "c.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds c.csv already"):
+        learn.save_fields(target)
+    assert [path.name for path in target.iterdir()] == ["c.csv"]
+    learn.save_fields(target, overwrite=True)
+    assert load_checkpoint(target / "c.safetensors").size == (9, 9)
+    assert (target / "c.csv").read_text() == "mine"  # nothing was trained, so there is no history to write
+
+
+def test_images_of_one_name_get_names_of_their_own():
+    fits = loaders([(8, 8)] * 3).fits
+    assert StackDataLoaders(fits, ["a", "a", "a_2"]).names == ["a", "a_2", "a_2_2"]
+    assert loaders([(8, 8)] * 2).names == ["image_0", "image_1"]
+
+
+def test_the_default_network_is_the_one_of_a_single_image():
+    dls = loaders(SIZES["turned"])
+    set_seed(5)
+    learn = stack_learner(dls)
+    set_seed(5)
+    for network, own in zip(learn.networks, dls.fits, strict=True):
+        for ours, theirs in zip(network.parameters(), fast_model(own).parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_a_number_of_batches_outlives_a_copy_unless_the_batch_size_is_another():
+    fits = loaders([(16, 16), (9, 9)]).fits
+    small = fits[1].train
+    assert len(small) == len(fits[0].train) == 8 and len(small.new()) == 8
+    assert len(small.new(bs=81)) == 1
+    assert len(fits[1].test_dl(torch.zeros(40, 2))) == 1
+
+
+def test_predictions_of_padded_images_are_those_of_each_network():
+    learn = quiet(stack_learner(loaders(SIZES["three sizes"]), WIDTHS))
+    predictions, targets = learn.get_preds()
+    for i, dls in enumerate(learn.dls.fits):
+        known = ~targets[:, i, 0].isnan()
+        assert known.sum() == math.prod(dls.train_ds.shape)
+        torch.testing.assert_close(targets[known, i], dls.train_ds.values)
+        torch.testing.assert_close(predictions[known, i], learn.networks[i](dls.train_ds.coords).detach())
+
+
+def damaged(folder):
+    (folder / "d.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda f: PixelDataLoaders.from_images(damaged(f)), ValueError, "d.png can't be read as an image: no format"),
+        (lambda f: PixelDataLoaders.from_images(f / "none"), FileNotFoundError, "isn't a folder"),
+        (lambda f: PixelDataLoaders.from_images([]), ValueError, "holds no images"),
+        (lambda f: PixelDataLoaders.from_images(picture(), bs=0), ValueError, "`bs` must be an integer of 1"),
+        (
+            lambda f: PixelDataLoaders.from_images([picture(), picture(channels=1)]),
+            ValueError,
+            "image 0 has 3 channels and image 1 has 1: choose `mode`",
+        ),
+        (lambda f: loaders([(20, 20), (2, 2)], bs=16), ValueError, "signal 1 has 4 samples, fewer than the 25 batches"),
+        (lambda f: siren_learner(loaders([(8, 8)] * 2)), TypeError, r"2 signals.*use `stack_learner\(dls\)`"),
+        (lambda f: stack_learner(loaders([(8, 8)] * 2), [2, 8, 1]), ValueError, "to 3 channels"),
+        (lambda f: stack_learner(loaders([(8, 8)] * 2), WIDTHS).render(2), IndexError, "there are 2 networks"),
+        (lambda f: stack_learner(loaders([(8, 8)] * 2), WIDTHS).render("cat"), KeyError, "names are"),
+        (lambda f: stack_learner(loaders([(8, 8)] * 2).fits[0], WIDTHS), ValueError, "`models` must list the networks"),
+        (lambda f: StackDataLoaders(loaders([(8, 8)] * 2).fits, ["a"]), ValueError, "one for each of the 2 signals"),
+    ],
+)
+def test_what_is_wrong_is_named(folder, call, error, message):
+    with pytest.raises(error, match=message):
+        call(folder)
+
+
+def test_a_number_of_batches_does_not_go_with_drop_last():
+    with pytest.raises(ValueError, match="`n_batches` leaves no remainder"):
+        loaders([(8, 8)]).fits[0].train.new(n_batches=3, drop_last=True)

@@ -4,6 +4,8 @@ from fastai.learner import Learner, load_learner
 from fastai.torch_core import set_seed
 
 from siren_fastai.analysis.history import read_history
+from siren_fastai.audio.figures import show_sounds, spectrogram
+from siren_fastai.audio.files import load_audio, save_audio
 from siren_fastai.autoencoder.decoders.fields import FieldsDecoder
 from siren_fastai.autoencoder.decoders.hypernetwork import HypernetworkDecoder
 from siren_fastai.autoencoder.decoders.local import LocalCodesDecoder
@@ -91,7 +93,7 @@ from siren_fastai.inpainting.unfamiliar import Familiar, auroc, hidden_errors
 from siren_fastai.inpainting.views import Views
 from siren_fastai.label_maps import pack_labels, unpack_labels
 from siren_fastai.learner import PixelLearner, siren_learner
-from siren_fastai.metrics import PSNR, SSIM
+from siren_fastai.metrics import PSNR, SNR, SSIM
 from siren_fastai.models.derivatives import GradientOf, LaplacianOf
 from siren_fastai.models.field import field_model
 from siren_fastai.models.fold import fold_, unfold_
@@ -111,7 +113,7 @@ from siren_fastai.optimizers import (
 )
 from siren_fastai.page.coded import save_coded_page
 from siren_fastai.page.save import save_page
-from siren_fastai.quality import bits_per_pixel, psnr, ssim
+from siren_fastai.quality import bits_per_pixel, psnr, snr, ssim
 from siren_fastai.render import render
 from siren_fastai.schemes import HALF_OMEGA, SCHEMES, UNIT_GAIN, Rule, Scheme, describe_schemes
 from siren_fastai.sirn.decode import decompress
@@ -134,6 +136,7 @@ __all__ = [
     "OPTIMIZERS",
     "PSNR",
     "SCHEMES",
+    "SNR",
     "SSIM",
     "UNIT_GAIN",
     "USABILITY_LEVELS",
@@ -263,6 +266,7 @@ __all__ = [
     "label_features",
     "learn_start",
     "learned_sgd",
+    "load_audio",
     "load_checkpoint",
     "load_image",
     "load_learner",
@@ -290,6 +294,7 @@ __all__ = [
     "receptive_field",
     "render",
     "run_study",
+    "save_audio",
     "save_checkpoint",
     "save_coded_page",
     "save_image",
@@ -299,12 +304,15 @@ __all__ = [
     "scale_widths",
     "set_seed",
     "show_pictures",
+    "show_sounds",
     "signed_error",
     "siren_filling",
     "siren_layer",
     "siren_learner",
     "siren_model",
+    "snr",
     "soap",
+    "spectrogram",
     "ssim",
     "stack_learner",
     "stack_models",

@@ -21,7 +21,7 @@ def show_pictures(
     figsize: tuple[float, float] | None = None,  # (width, height) of the figure in inches, instead of `height`
     value_range: tuple[float, float] = (0.0, 1.0),  # the values that are black and white
 ) -> Figure:
-    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, others by their middle slices.
+    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, volumes and videos by four slices.
 
     Values outside `value_range` are clamped, nan is left grey. A signal called "error" has a colour scale of its own,
     in the values' unit.
@@ -73,8 +73,9 @@ def _draw(ax, signal: Tensor, title: str, low: float, high: float) -> None:
     if signal.dim() == 2:
         ax.plot(signal.numpy(), linewidth=0.8)
         return
-    while signal.dim() > 3:
+    while signal.dim() > 4:
         signal = signal[len(signal) // 2]
+    signal = _slices(signal) if signal.dim() == 4 else signal
     ax.set_facecolor("0.85")
     ax.set_xticks([]), ax.set_yticks([])
     if title == "error":
@@ -87,6 +88,13 @@ def _draw(ax, signal: Tensor, title: str, low: float, high: float) -> None:
         ax.imshow(torch.cat([shades, seen.float()], -1).numpy())
     else:
         ax.imshow(signal[..., 0].clamp(low, high).numpy(), cmap="gray", vmin=low, vmax=high)
+
+
+def _slices(volume: Tensor, most: int = 4) -> Tensor:
+    """Up to `most` slices of (n, h, w, c) at equal distances, the middle one of each part, as one image."""
+    count = min(most, len(volume))
+    index = [(2 * i + 1) * len(volume) // (2 * count) for i in range(count)]
+    return mosaic(volume[index].permute(0, 3, 1, 2))
 
 
 def fit_figure(

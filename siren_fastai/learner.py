@@ -16,6 +16,8 @@ from fastai.torch_core import rank_distrib
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
+from siren_fastai.audio.files import checked_rate, save_audio
+from siren_fastai.coords import region_size
 from siren_fastai.data.stacked import StackDataLoaders
 from siren_fastai.default_model import check_widths, model_for
 from siren_fastai.figures import show_pictures
@@ -75,13 +77,16 @@ class PixelLearner(IndexedLearner):
         region: Sequence[float] | None = None,  # the part of [-1, 1]^d to sample; None is everything
         clamp: tuple[float, float] | str | None = "data",  # "data" is the data's `value_range`; None doesn't clamp
         grid: str | None = None,  # where samples lie in the region, as for `render`; None is the data's grid
+        rate: float | None = None,  # samples or frames per second of the result; None is the data's
         **kwargs,
     ) -> Tensor:  # (*size, c) float32 on the CPU
         """Sample the fitted signal, in the proportions and on the grid of the data.
 
-        Raises: ValueError for a size or region if the data's coordinates aren't a regular grid.
+        Raises: ValueError for a size, region or rate if the data's coordinates aren't a regular grid, a rate for data
+            that have none, or with lengths for all axes.
         """
         data = self.dls.train_ds
+        size = size if rate is None else self._size_at(rate, size, region)
         clamp = data.value_range if isinstance(clamp, str) and clamp == "data" else clamp
         if data.grid is None:
             if size is not None or region is not None:
@@ -93,6 +98,32 @@ class PixelLearner(IndexedLearner):
             return (values if clamp is None else values.clamp_(*clamp)).view(*data.shape, -1)
         grid = data.grid if grid is None else grid
         return render(self.model, size, region, grid, clamp, shape=data.shape, **kwargs)
+
+    def _size_at(self, rate: float, size, region) -> tuple[int, ...]:
+        """The samples along each axis at `rate` samples or frames per second."""
+        data, ratio = self.dls.train_ds, checked_rate(rate)
+        if data.rate is None:
+            raise ValueError("`rate`: the data have none; state it, as `PixelDataLoaders.from_array(..., rate=24)`")
+        if hasattr(size, "__len__") or (size is not None and len(data.shape) == 1):
+            raise ValueError(f"give `rate` or the number of samples along time, not both: got {rate!r} and {size!r}")
+        first, *others = region_size(data.shape, region, size)
+        return (max(1, round(first * ratio / data.rate)), *others)
+
+    def save_audio(
+        self,
+        path: str | os.PathLike,  # the file to write, such as "clip.wav"
+        rate: int | None = None,  # samples per second; None is the data's
+        kind: str = "int16",  # of the file's samples: "uint8", "int16", "int32" or "float32"
+    ) -> Path:
+        """Render the fitted sound and write it as a wave file; return its path.
+
+        Raises: ValueError for data that are no sound with a rate, and as `siren_fastai.audio.files.save_audio`.
+        """
+        data = self.dls.train_ds
+        if not data.is_sound:
+            raise ValueError("the data are no sound with a `rate`, as `PixelDataLoaders.from_audio` gives them")
+        checked_rate(data.rate if rate is None else rate, whole=True)
+        return save_audio(self.render(rate=rate), path, data.rate if rate is None else rate, kind)
 
     def to_html(
         self,

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as fastai metrics, pooled over the epoch: exact for any batch size and number of processes."""
+"""PSNR, SNR and SSIM as fastai metrics, pooled over the epoch: exact for any batch size and number of processes."""
 
 import math
 from itertools import chain
@@ -10,19 +10,22 @@ from torch import Tensor
 
 from siren_fastai.data.share import drop_repeats, is_shared
 from siren_fastai.processes import all_values
-from siren_fastai.quality import psnr_from_mse, ssim
+from siren_fastai.quality import psnr_from_mse, snr_from_sums, ssim
 
-__all__ = ["PSNR", "SSIM", "default_metrics"]
+__all__ = ["PSNR", "SNR", "SSIM", "default_metrics"]
 
 
 def default_metrics(dls: DataLoaders) -> list[Metric]:
     """What `siren_learner` reports: the PSNR if the data state their value range, else nothing but the loss.
 
     A PSNR relates the error to the range of the values. A range that is guessed from the values themselves can be off
-    by a factor of two, 6 dB, without any sign of it.
+    by a factor of two, 6 dB, without any sign of it. Sounds have their SNR instead.
     """
     value_range = getattr(dls.train_ds, "value_range", None)
-    return [] if value_range is None else [PSNR(value_range[1] - value_range[0], value_range[0])]
+    if value_range is None:
+        return []
+    kind = SNR if getattr(dls.train_ds, "is_sound", False) else PSNR
+    return [kind(value_range[1] - value_range[0], value_range[0])]
 
 
 class RangeMetric(Metric):
@@ -107,6 +110,45 @@ class PSNR(RangeMetric):
     @property
     def name(self) -> str:
         return "psnr"
+
+
+class SNR(PSNR):
+    """Signal-to-noise ratio in dB of all samples of the epoch, 10 log10(mean of target^2 / MSE), as usual for sounds.
+
+    The mean isn't subtracted: for values that aren't around 0, as those of images, use `PSNR`. A silent target gives
+    -inf, or nan if the prediction is silent too. Pooled as `PSNR`, which see.
+    """
+
+    def __init__(
+        self,
+        data_range: float = 2.0,  # the width of the values' range: 2 for sounds, whose values are in [-1, 1]
+        low: float = -1.0,  # where the range starts
+        clamp: bool = True,  # clamp predictions to the range, as a wave file does
+    ):
+        super().__init__(data_range, low, clamp)
+
+    def reset(self) -> None:
+        super().reset()
+        self.powers = []
+
+    def accumulate(self, learn: Learner) -> None:
+        super().accumulate(learn)
+        target = drop_repeats(learn.dl, learn.yb[0]).reshape(-1)
+        self.powers.append(torch.dot(target, target))
+
+    @property
+    def value(self) -> float | None:
+        if super().value is None:  # which also pools and checks
+            return None
+        return snr_from_sums(*(math.fsum(torch.stack(sums).tolist()) for sums in (self.powers, self.squares)))
+
+    def _pool(self) -> None:
+        self.powers = list(chain(*all_values([power.cpu() for power in self.powers])))
+        super()._pool()
+
+    @property
+    def name(self) -> str:
+        return "snr"
 
 
 class SSIM(RangeMetric):

@@ -1,4 +1,4 @@
-"""How good an image is, as one number: MSE, PSNR, SSIM, bits per pixel, and units. Pure functions.
+"""How good an image or a sound is, as one number: MSE, PSNR, SNR, SSIM, bits per pixel, and units. Pure functions.
 
 Images are tensors of any device or arrays, (h, w, c) or (h, w); results are Python floats, computed in float64. Values
 are in [0, 1] unless `data_range` says otherwise. NaN in gives NaN out.
@@ -22,6 +22,8 @@ __all__ = [
     "mse",
     "psnr",
     "psnr_from_mse",
+    "snr",
+    "snr_from_sums",
     "ssim",
 ]
 
@@ -78,6 +80,28 @@ def psnr_from_mse(
         raise ValueError(f"`mse` must not be negative, got {float(np.nanmin(errors)):g}")
     with np.errstate(divide="ignore"):
         return _plain(20 * np.log10(data_range) - 10 * np.log10(errors))
+
+
+def snr(
+    pred: Tensor | np.ndarray,  # the prediction, any shape
+    target: Tensor | np.ndarray,  # of the same shape
+) -> float:
+    """Return the signal-to-noise ratio in dB, 10 log10(sum of target^2 / sum of (pred - target)^2).
+
+    The mean isn't subtracted. Equal signals give inf, a silent target gives -inf, and nan if `pred` is silent too.
+    Raises: ValueError for different shapes or empty signals.
+    """
+    pred, target = as_arrays(pred, target)
+    return snr_from_sums(_mean_square(np.zeros_like(target), target), _mean_square(pred, target))
+
+
+def snr_from_sums(
+    power: float,  # sum or mean of the target's squares
+    error: float,  # of the squared errors, likewise
+) -> float:
+    """Return the signal-to-noise ratio in dB, as `snr`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(10 * (np.log10(power) - np.log10(error)))
 
 
 def ssim(

@@ -24,6 +24,7 @@ LAYERS = {
             "jobs",
             "coords",
             "images",
+            "audio",
             "classics",
             "quality",
             "init",

@@ -20,7 +20,7 @@ def test_unseen_pixels_are_transparent_and_values_are_clamped():
     assert shown[0, 0, 3] == 0 and (np.asarray(shown)[1, 1] == 1).all()
 
 
-def test_volumes_show_their_middle_slice_and_curves_their_values():
+def test_volumes_show_slices_at_equal_distances_and_curves_their_values():
     volume = torch.stack([torch.full((3, 3, 1), i / 4) for i in range(5)])
     assert show_pictures({"volume": volume}).axes[0].images[0].get_array().mean() == 0.5
     assert len(show_pictures({"sound": torch.rand(10, 2)}).axes[0].lines) == 2

@@ -6,6 +6,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from siren_fastai.audio.figures import show_sounds
+from siren_fastai.audio.files import checked_rate
 from siren_fastai.coords import grid_coords, line_coords
 from siren_fastai.error_maps import absolute_error
 from siren_fastai.figures import show_pictures
@@ -35,6 +37,8 @@ class PixelDataset:
         pixels: Tensor | None = None,  # (n,) raster indices of the samples; None is all, in raster order
         value_range: tuple[float, float] | None = None,  # (low, high) that the values are expressed in, if known
         line: str | None = None,  # the order, if the coordinates are those of `line_coords`
+        rate: float | None = None,  # samples or frames per second along the first axis, if that is time
+        time_scale: float = 1.0,  # frequencies along the first axis that networks start with, relative to the default
     ):
         if coords.dim() != 2 or values.dim() != 2 or len(coords) != len(values):
             raise ValueError(
@@ -43,6 +47,7 @@ class PixelDataset:
             )
         self.coords, self.values, self.shape, self.pixels = coords, values, tuple(shape), pixels
         self.grid, self.line, self.all_coords, self.hidden = grid, line, None, None
+        self.rate, self.time_scale = None if rate is None else checked_rate(rate), _checked_scale(time_scale)
         self.value_range = None if value_range is None else checked_range(value_range)
         self.display_range = _extremes(values) if self.value_range is None else self.value_range
         self.loss_func = nn.MSELoss()  # fastai's MSELossFlat makes tensors of a subclass, which slows what follows
@@ -55,6 +60,7 @@ class PixelDataset:
 
     def __repr__(self) -> str:
         where = f"grid={self.grid!r}" if self.grid else f"line={self.line!r}" if self.line else "own coordinates"
+        where += "" if self.rate is None else f", rate={self.rate:g}"
         shape = "x".join(map(str, self.shape))
         return (
             f"{type(self).__name__}({len(self)} samples of {shape}, {self.n_channels} channels, {where}, "
@@ -74,15 +80,23 @@ class PixelDataset:
         )
 
     @property
+    def is_sound(self) -> bool:
+        """Whether this is a signal over time alone, in samples per second."""
+        return self.rate is not None and len(self.shape) == 1
+
+    @property
     def n_channels(self) -> int:
         return self.values.shape[1]
 
     @property
     def axis_samples(self) -> tuple[float, ...]:
-        """The samples of the whole signal along each coordinate; their geometric mean if positions have other axes."""
+        """The samples of the whole signal along each coordinate; their geometric mean if positions have other axes.
+
+        Those of the first axis count `time_scale` times.
+        """
         d = self.coords.shape[1]
         if len(self.shape) == d:
-            return self.shape
+            return self.shape if self.time_scale == 1 else (self.shape[0] * self.time_scale, *self.shape[1:])
         axes = d if d == 1 or len(self.shape) == 1 else len(self.shape)
         return (math.prod(self.shape) ** (1 / axes),) * d
 
@@ -141,8 +155,14 @@ class PixelDataset:
         return (values - low) / (high - low)
 
     def show_fit(self, target: Tensor, reconstruction: Tensor, **options):
-        """Draw two signals (*shape, c), the second clamped to `value_range`, and their absolute error."""
+        """Draw two signals (*shape, c), the second clamped to `value_range`, and their absolute error.
+
+        Of sounds, waves and spectrograms are drawn, and the error has its sign.
+        """
         reconstruction = self.clamp(reconstruction)
+        if self.is_sound:
+            sounds = {"target": target, "reconstruction": reconstruction, "error": reconstruction - target}
+            return show_sounds(sounds, self.rate, **{"value_range": self.display_range, **options})
         pictures = {"target": target, "reconstruction": reconstruction, "error": absolute_error(reconstruction, target)}
         return show_pictures(pictures, **{"value_range": self.display_range, **options})
 
@@ -185,6 +205,12 @@ def checked_range(value_range) -> tuple[float, float]:
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"`value_range` must be (low, high) with low below high, got {value_range!r}")
     return low, high
+
+
+def _checked_scale(time_scale: float) -> float:
+    if not (isinstance(time_scale, (int, float)) and 0 < time_scale < math.inf):
+        raise ValueError(f"`time_scale` must be a number above 0, got {time_scale!r}: 0.5 halves the frequencies")
+    return float(time_scale)
 
 
 def _extremes(values: Tensor) -> tuple[float, float]:

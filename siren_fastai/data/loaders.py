@@ -17,6 +17,7 @@ from siren_fastai.data.dataset import PixelDataset, Positions
 from siren_fastai.data.indexed import IndexedDL, checked_count
 from siren_fastai.data.known import as_mask, without_unknown
 from siren_fastai.data.loader import PixelDL
+from siren_fastai.data.recordings import is_scaled, read_frames, read_sound
 from siren_fastai.data.signals import as_signal
 from siren_fastai.data.stacked import StackDataLoaders, in_step_
 from siren_fastai.datasets.folder import load_images
@@ -50,6 +51,8 @@ class PixelDataLoaders(DataLoaders):
         device: torch.device | str | None = None,  # where the signal lives; None is fastai's default device
         path=".",  # where fastai writes models and exports
         mask: np.ndarray | Tensor | None = None,  # bool (*shape), True where samples are known; None is everywhere
+        rate: float | None = None,  # samples or frames per second along the first axis, if that is time
+        time_scale: float = 1.0,  # frequencies along the first axis that networks start with, relative to the default
     ) -> "PixelDataLoaders":
         """From any signal: (length, c) audio, (height, width, c) images, (depth, height, width, c) volumes or video.
 
@@ -65,6 +68,8 @@ class PixelDataLoaders(DataLoaders):
         mask: only known samples are trained on, and `learn.render()` still gives the whole signal: missing data, holes
         and regions of any form, in any number of dimensions. What `values` holds elsewhere, nan for one, is never read,
         unless `valid` is an array that selects it: where the truth is known, `valid=~mask` validates on the hole.
+        rate: makes one axis a sound and three a video: `learn.render(rate=60)` renders at any rate.
+        time_scale: below 1 for a video that changes slowly from frame to frame, above 1 for one that flickers.
         Raises: TypeError or ValueError for values that are no signal (see `as_signal`) and for bad options.
         """
         mask, valid = _checked_masks(mask, valid, tuple(getattr(values, "shape", ()))[:-1])
@@ -74,7 +79,8 @@ class PixelDataLoaders(DataLoaders):
         bs, valid_bs = checked_count("bs", bs), None if valid_bs is None else checked_count("valid_bs", valid_bs)
         _check_options(coords, order, valid, off_grid, mask)
         device = default_device() if device is None else torch.device(device)
-        train, held_out = _split(_samples(values, coords, order, value_range).to_(device), mask, valid)
+        data = _samples(values, coords, order, value_range, rate, time_scale).to_(device)
+        train, held_out = _split(data, mask, valid)
         visits = None if order == "random" else _visits(train, order)
         return cls(
             PixelDL(train, bs, visits is None, visits=visits, repeat=repeat, off_grid=off_grid, device=device),
@@ -119,6 +125,47 @@ class PixelDataLoaders(DataLoaders):
         images = load_images(source, size, mode)
         fits = [cls.from_image(image, **kwargs) for _, image in images]
         return StackDataLoaders(in_step_(fits), [Path(name).stem.replace(" ", "_") for name, _ in images])
+
+    @classmethod
+    @delegates(from_array.__func__)
+    def from_audio(
+        cls,
+        source,  # the path of a wave file, or samples (n,) or (n, channels)
+        rate: int | None = None,  # samples per second of an array; a file states its own
+        start: float = 0.0,  # seconds to leave out at the beginning
+        seconds: float | None = None,  # length to read, at most; None is all the rest
+        value_range: tuple[float, float] = (-1.0, 1.0),  # that floats are expressed in
+        **kwargs,
+    ) -> "PixelDataLoaders":
+        """From a sound, as `load_audio` reads it: the metric is the SNR, and `learn.save_audio` writes it back.
+
+        The other options are those of `from_array`.
+        Raises: ValueError for a file that can't be read, a missing or superfluous `rate`, or a part without samples.
+        """
+        values, rate = read_sound(source, rate, start, seconds)
+        return cls.from_array(values, value_range=None if is_scaled(values) else value_range, rate=rate, **kwargs)
+
+    @classmethod
+    @delegates(from_array.__func__, but=["value_range"])
+    def from_frames(
+        cls,
+        source,  # a folder or a list of images, or an array (frames, h, w) or (frames, h, w, c)
+        rate: float | None = None,  # frames per second; None for a volume, whose first axis is no time
+        size: int | tuple[int, int] | None = None,  # (height, width) of every frame, or one number for a square
+        mode: str | None = None,  # "gray" or "rgb"; None as the frames are
+        **kwargs,
+    ) -> "PixelDataLoaders":
+        """From the frames of a video or the slices of a volume, as `read_frames` reads them; values are in [0, 1].
+
+        `learn.show_results()` draws four of them, `learn.render(rate=60)` renders at another frame rate. Memory: 4
+        bytes for each of the three coordinates and each channel of each pixel.
+        The other options are those of `from_array`.
+        Raises: as `read_frames`, and as `from_array` for floats outside [0, 1].
+        """
+        if "value_range" in kwargs:
+            raise TypeError("frames are in [0, 1]: leave `value_range` out, or use `from_array`")
+        values = read_frames(source, size, mode)
+        return cls.from_array(values, value_range=None if is_scaled(values) else (0.0, 1.0), rate=rate, **kwargs)
 
     def test_dl(self, test_items, **kwargs) -> IndexedDL:
         """A loader for predictions: of positions (n, d) in [-1, 1]^d, without targets, or of a `PixelDataset`.
@@ -170,7 +217,7 @@ def _check_options(coords, order: str, valid: str | float | Tensor, off_grid: bo
         raise ValueError("`off_grid` interpolates between all samples, so `valid` must be 'all'")
 
 
-def _samples(values: Tensor, coords, order: str, value_range) -> PixelDataset:
+def _samples(values: Tensor, coords, order: str, value_range, rate, time_scale) -> PixelDataset:
     """The whole signal (*shape, c) as samples in raster order."""
     shape, grid, line = tuple(values.shape[:-1]), None, None
     if isinstance(coords, str) and coords in GRIDS:
@@ -185,7 +232,14 @@ def _samples(values: Tensor, coords, order: str, value_range) -> PixelDataset:
         if coords.dim() != 2 or len(coords) != math.prod(shape):
             raise ValueError(f"`coords` must be ({math.prod(shape)}, d) for shape {shape}, got {tuple(coords.shape)}")
     return PixelDataset(
-        coords, values.reshape(-1, values.shape[-1]), shape, grid=grid, value_range=value_range, line=line
+        coords,
+        values.reshape(-1, values.shape[-1]),
+        shape,
+        grid=grid,
+        value_range=value_range,
+        line=line,
+        rate=rate,
+        time_scale=time_scale,
     )
 
 

@@ -1,0 +1,1 @@
+"""Sounds: wave files to arrays and back, and their spectrograms."""

@@ -21,8 +21,9 @@ def show_pictures(
     figsize: tuple[float, float] | None = None,  # (width, height) of the figure in inches, instead of `height`
     value_range: tuple[float, float] = (0.0, 1.0),  # the values that are black and white
 ) -> Figure:
-    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, volumes and videos by four slices.
+    """Draw named signals side by side: (h, w, c) as images, (length, c) as curves, others by slices.
 
+    Of a volume or a video, up to four slices at equal distances are drawn; with more axes, those of the middle volume.
     Values outside `value_range` are clamped, nan is left grey. A signal called "error" has a colour scale of its own,
     in the values' unit.
     Raises: ValueError for another number of `axes` than of signals.

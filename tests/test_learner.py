@@ -441,8 +441,10 @@ def test_a_loaded_learner_trains_once_it_has_samples_again(tmp_path):
     assert not torch.equal(weights(loaded)["0.linear.weight"], before)
 
 
-def test_results_of_four_dimensions_are_drawn_by_their_middle(tmp_path):
+def test_results_of_four_dimensions_are_drawn_by_the_slices_of_their_middle_volume(tmp_path):
     values = np.random.default_rng(0).random((3, 4, 5, 6, 1)).astype(np.float32)
     learn = quiet(siren_learner(PixelDataLoaders.from_array(values, path=tmp_path), siren_model([4, 8, 1])))
     learn.show_results()
-    np.testing.assert_allclose(drawn()["target"], values[1, 2, ..., 0])
+    shown = drawn()["target"]
+    corners = [shown[top : top + 5, left : left + 6] for top in (0, 6) for left in (0, 7)]
+    np.testing.assert_allclose(corners, values[1, ..., 0])

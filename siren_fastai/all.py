@@ -65,6 +65,11 @@ from siren_fastai.datasets.patches import image_patches
 from siren_fastai.datasets.split import FoldSplitter, group_folds
 from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
+from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.learner import DistanceLearner, distance_learner
+from siren_fastai.distances.loss import DistanceLoss
+from siren_fastai.distances.mesh import save_mesh, surface_mesh
+from siren_fastai.distances.shapes import ball, extruded, glyph, polygon, surface_points, torus
 from siren_fastai.error_maps import absolute_error, frequency_error, signed_error
 from siren_fastai.figures import fit_figure, mosaic, show_pictures
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
@@ -332,4 +337,16 @@ __all__ = [
     "unstack_models",
     "verdict",
     "worst_samples",
+    "SurfaceDataLoaders",
+    "DistanceLearner",
+    "distance_learner",
+    "DistanceLoss",
+    "save_mesh",
+    "surface_mesh",
+    "ball",
+    "extruded",
+    "glyph",
+    "polygon",
+    "surface_points",
+    "torus",
 ]

@@ -65,6 +65,7 @@ LAYERS = {
         "codec",
         "autoencoder",
         "inpainting",
+        "distances",
     ),
     "application": ("compare", "study", "cli", "all"),
 }

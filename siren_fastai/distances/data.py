@@ -1,0 +1,147 @@
+"""Batches of points on a surface with their normals, and as many random positions in free space."""
+
+import copy
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from fastai.torch_core import default_device
+from torch import Tensor
+
+from siren_fastai.coords import random_positions
+from siren_fastai.data import IndexedDL
+from siren_fastai.data.share import batch_size
+from siren_fastai.distances.loss import DistanceLoss
+
+__all__ = ["SurfaceDL", "SurfaceDataLoaders", "SurfacePoints"]
+
+LENGTH_ERROR = 0.01  # of a normal, at most
+
+
+class SurfacePoints:
+    """Points (n, d) in [-1, 1]^d on a surface with normals (n, d) of length 1 that point outside, on one device.
+
+    A position p of the network is `p * scale + center` in the user's units.
+    """
+
+    n_inp = 1
+
+    def __init__(self, coords: Tensor, normals: Tensor, center: Sequence[float], scale: float):
+        self.coords, self.normals, self.center, self.scale = coords, normals, tuple(center), scale
+        self.loss_func = DistanceLoss()
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+    def __getitem__(self, index) -> tuple[Tensor, Tensor]:
+        return self.coords[index], self.normals[index]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} points of {self.dimensions} dimensions, {self.device})"
+
+    @property
+    def dimensions(self) -> int:
+        return self.coords.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.coords.device
+
+    def new_empty(self) -> "SurfacePoints":
+        """The same box without points: what `learn.export` keeps."""
+        empty = copy.copy(self)
+        empty.coords, empty.normals = self.coords[:0], self.normals[:0]
+        return empty
+
+    def to_(self, device) -> "SurfacePoints":
+        """Move the points to `device`, in place."""
+        self.coords, self.normals = self.coords.to(device), self.normals.to(device)
+        return self
+
+
+class SurfaceDL(IndexedDL):
+    """Batches of `bs` points on the surface and as many positions drawn anew from [-1, 1]^d, where normals are zeros.
+
+    Shapes: positions (2 bs, d), normals (2 bs, d). Everything is drawn on the data's device.
+    """
+
+    def do_batch(self, b) -> tuple[Tensor, Tensor]:
+        b = self.before_batch(b)
+        free = random_positions(batch_size(b), self.dataset.dimensions, self.device_generator(), self.dataset.device)
+        free = self.share.of(free) if self.share.count > 1 else free  # every process has drawn the same
+        points, normals = self.create_batch(self.own_part(b))
+        return torch.cat([points, free]), torch.cat([normals, torch.zeros_like(free)])
+
+
+class SurfaceDataLoaders(DataLoaders):
+    """fastai DataLoaders of points on a surface."""
+
+    @classmethod
+    def from_points(
+        cls,
+        points: Tensor | np.ndarray,  # (n, d) on the surface, in any units
+        normals: Tensor | np.ndarray,  # (n, d), pointing outside
+        margin: float = 0.3,  # free space on each side of the points, as a share of their longest side
+        box: Sequence[float] | None = None,  # d starts, then d ends; the space to learn, in place of `margin`
+        bs: int = 512,  # points on the surface per batch; as many positions in free space come with them
+        device: torch.device | str | None = None,  # of all data; None is fastai's default
+        path: str | os.PathLike = ".",  # where `learn.save` and `learn.export` write
+    ) -> "SurfaceDataLoaders":
+        """From points with normals, in two or three dimensions. Positions are scaled so that the box fits [-1, 1]^d.
+
+        The space to learn is a square or a cube around the middle of the points or of `box`. Training and validation
+        use the same points; free space is drawn anew for every batch.
+        Raises: ValueError for points and normals that don't belong together, aren't finite or have no extent, normals
+        whose length isn't 1, or points outside `box`.
+        """
+        points, normals = _checked(points, "points"), _checked(normals, "normals")
+        if points.shape != normals.shape:
+            raise ValueError(
+                f"`points` and `normals` must have the same shape, got {tuple(points.shape)} and {tuple(normals.shape)}"
+            )
+        _check_lengths(normals)
+        center, scale = _frame(points, margin, box)
+        device = default_device() if device is None else torch.device(device)
+        coords = ((points - center) / scale).float()
+        data = SurfacePoints(coords, normals.float(), center.tolist(), scale).to_(device)
+        loaders = (SurfaceDL(data, bs, shuffle=train, device=device) for train in (True, False))
+        return cls(*loaders, path=path, device=device)
+
+
+def _checked(values: Tensor | np.ndarray, name: str) -> Tensor:
+    values = torch.as_tensor(values).detach().cpu().double()
+    if values.dim() != 2 or values.shape[1] not in (2, 3) or not len(values):
+        raise ValueError(f"`{name}` must be (n, 2) or (n, 3) with n of 1 or more, got shape {tuple(values.shape)}")
+    if not values.isfinite().all():
+        raise ValueError(f"`{name}` must be finite; {int((~values.isfinite()).any(1).sum())} rows aren't: drop them")
+    return values
+
+
+def _check_lengths(normals: Tensor) -> None:
+    wrong = (normals.norm(dim=1) - 1).abs() > LENGTH_ERROR
+    if wrong.any():
+        raise ValueError(
+            f"`normals` must have length 1; {int(wrong.sum())} of {len(normals)} haven't: divide by their lengths, and "
+            "drop points without a normal"
+        )
+
+
+def _frame(points: Tensor, margin: float, box: Sequence[float] | None) -> tuple[Tensor, float]:
+    """The middle of the space to learn and half its side."""
+    low, high = points.amin(0), points.amax(0)
+    if box is not None:
+        d = points.shape[1]
+        box = torch.as_tensor(box, dtype=torch.float64)
+        if box.shape != (2 * d,) or not (box[:d] < box[d:]).all():
+            raise ValueError(f"`box` must be {d} starts, then {d} greater ends, got {box.tolist()}")
+        if (low < box[:d]).any() or (high > box[d:]).any():
+            raise ValueError(f"`box` must contain the points, which reach from {low.tolist()} to {high.tolist()}")
+        low, high, margin = box[:d], box[d:], 0.0
+    if not 0 <= margin < float("inf"):
+        raise ValueError(f"`margin` must be 0 or more, got {margin!r}")
+    side = float((high - low).max())
+    if not side > 0:
+        raise ValueError("`points` must not all be the same point")
+    return (low + high) / 2, side * (1 + 2 * margin) / 2

@@ -1,0 +1,152 @@
+"""`distance_learner`: a fastai Learner whose network becomes the signed distance to a surface."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from fastai.learner import Learner
+from fastai.torch_core import default_device
+from fastcore.meta import delegates
+from torch import Tensor, nn
+
+from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.loss import WithGradient
+from siren_fastai.distances.mesh import surface_mesh
+from siren_fastai.learner import IndexedLearner, PixelLearner
+from siren_fastai.models.siren import siren_model
+from siren_fastai.optimizers import fast_adam
+from siren_fastai.render import render
+
+__all__ = ["DistanceLearner", "distance_learner", "start_as_ball_"]
+
+HIDDEN, OMEGA = (64, 64, 64), 10.0  # a lower frequency than for images: distances have no fine detail
+BALL_STEPS, BALL_BATCH, BALL_RADIUS, BALL_RATE = 200, 1024, 0.5, 1e-3
+
+
+class DistanceLearner(IndexedLearner):
+    """A fastai Learner of a signed distance: below 0 inside, above 0 outside. Boxes and values are in the user's units.
+
+    `learn.model` gives values with gradients at positions scaled to [-1, 1]^d; `learn.model.network` values alone.
+    """
+
+    fit_fast = PixelLearner.fit_fast
+
+    @property
+    def box(self) -> tuple[float, ...]:
+        """The space that is learned: d starts, then d ends."""
+        data = self.dls.train_ds
+        return tuple(c - data.scale for c in data.center) + tuple(c + data.scale for c in data.center)
+
+    def render(
+        self,
+        box: Sequence[float] | None = None,  # d starts, then d ends, inside `learn.box`; None is all of it
+        size: int | Sequence[int] = 64,  # samples along the longest side, or one number per axis
+    ) -> Tensor:  # (*size,) float32 on the CPU
+        """Sample the distance on a grid whose first and last samples lie on the box's sides.
+
+        Raises: ValueError for a box that is empty or outside `learn.box`, or a bad size.
+        """
+        box = self.box if box is None else box
+        data = self.dls.train_ds
+        center, d = np.array(data.center * 2), data.dimensions
+        if len(box) != 2 * d:
+            raise ValueError(f"`box` must be {d} starts, then {d} ends, got {len(box)} numbers")
+        region = (np.asarray(box, dtype=float) - center) / data.scale
+        if np.abs(region).max() > 1 + 1e-6:
+            raise ValueError(f"`box` must lie in {self.box}, which was learned, got {tuple(box)}")
+        region = region.clip(-1, 1)
+        values = render(self.model.network, _sides(size, region), region.tolist(), "corners", clamp=None)
+        return values[..., 0] * data.scale
+
+    def mesh(
+        self,
+        box: Sequence[float] | None = None,  # as for `render`
+        size: int | Sequence[int] = 64,  # as for `render`; memory grows with its cube
+    ) -> tuple[np.ndarray, np.ndarray]:  # vertices (v, 3) in the user's units and triangles (f, 3)
+        """The surface as triangles, in three dimensions: `save_mesh("torus.obj", *learn.mesh())`.
+
+        Raises: ValueError for data in the plane, or a box without a surface.
+        """
+        if self.dls.train_ds.dimensions != 3:
+            raise ValueError("a mesh needs points in three dimensions; in the plane, draw the zero contour of `render`")
+        return surface_mesh(self.render(box, size), self.box if box is None else box)
+
+    def distance_error(
+        self,
+        distance: Callable[[Tensor], Tensor],  # the true one, from positions (n, d) to (n,), in the user's units
+        size: int | Sequence[int] = 64,  # as for `render`
+    ) -> dict[str, float]:
+        """How far the network is from a distance that is known: mean and greatest absolute error on a grid.
+
+        In the user's units. The grid covers all of `learn.box`.
+        """
+        values, data = self.render(size=size), self.dls.train_ds
+        axes = [
+            torch.linspace(c - data.scale, c + data.scale, n) for c, n in zip(data.center, values.shape, strict=True)
+        ]
+        positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, data.dimensions)
+        error = (values.flatten() - distance(positions)).abs()
+        return {"mean": float(error.mean()), "max": float(error.max())}
+
+
+@delegates(Learner.__init__)
+def distance_learner(
+    dls: SurfaceDataLoaders,  # points with normals
+    model: nn.Module | None = None,  # positions (n, d) -> (n, 1), twice differentiable; None starts as a ball
+    opt_func: Callable = fast_adam,  # as for `siren_learner`
+    lr: float = 1e-3,  # the default of `fit_fast` and `fit_one_cycle`
+    moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
+    wd: float = 0.0,  # weight decay
+    **kwargs,
+) -> DistanceLearner:
+    """A Learner that turns a network into the signed distance to the surface of `dls`; a loss of its own is optional.
+
+    A `model` that is given stays as it is. The default, a SIREN of three layers of 64 with omega_0 = 10, begins as the
+    distance to a ball: from random weights, the paper's loss often ends in another solution than the distance.
+    Raises: ValueError for a model that doesn't read the positions or gives more than one value.
+    """
+    d = dls.train_ds.dimensions
+    device = getattr(dls, "device", None) or default_device()
+    if model is None:
+        model = start_as_ball_(siren_model([d, *HIDDEN, 1], OMEGA).to(device), d)
+    _check_model(model.to(device), dls.train_ds.coords.new_zeros(2, d))
+    return DistanceLearner(dls, WithGradient(model), opt_func=opt_func, lr=lr, moms=moms, wd=wd, **kwargs)
+
+
+def start_as_ball_(
+    network: nn.Module,  # positions (n, d) in [-1, 1]^d -> (n, 1); changed in place
+    d: int,  # dimensions of the positions
+    radius: float = BALL_RADIUS,  # of the ball around the origin
+    steps: int = BALL_STEPS,  # of Adam
+) -> nn.Module:  # `network`
+    """Fit a network to the distance to a ball, roughly: a start with the right slopes and one surface."""
+    first = next(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters(), BALL_RATE)
+    for _ in range(steps):
+        x = torch.rand(BALL_BATCH, d, device=first.device, dtype=first.dtype) * 2 - 1
+        loss = (network(x)[:, 0] - (x.norm(dim=1) - radius)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    return network
+
+
+def _check_model(model: nn.Module, x: Tensor) -> None:
+    d = x.shape[1]
+    needed = f"`model` must read positions of {d} coordinates and give one value, as `siren_model([{d}, 64, 64, 1])`"
+    try:
+        shape = tuple(model(x).shape)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{needed}; it fails: {error}") from error
+    if shape != (2, 1):
+        raise ValueError(f"{needed}; it gives {shape[1:]} for each")
+
+
+def _sides(size: int | Sequence[int], region: np.ndarray) -> list[int]:
+    """One length per axis; an integer is that of the longest side."""
+    d = len(region) // 2
+    if not isinstance(size, int):
+        return list(size)
+    spans = region[d:] - region[:d]
+    return [max(2, round(size * span / spans.max())) for span in spans] if spans.max() > 0 else [size] * d

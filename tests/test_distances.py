@@ -1,0 +1,246 @@
+"""Signed distances: exact shapes, points on surfaces, the loss and its gradients, a Learner, meshes, errors."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from fastai.learner import load_learner
+from fastai.torch_core import set_seed
+from torch import nn
+
+from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.learner import distance_learner, start_as_ball_
+from siren_fastai.distances.loss import DistanceLoss, WithGradient
+from siren_fastai.distances.mesh import save_mesh, surface_mesh
+from siren_fastai.distances.shapes import ball, extruded, glyph, polygon, surface_points, torus
+from siren_fastai.models.siren import siren_model
+
+SQUARE = [(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]
+FRAME = [SQUARE, 0.5 * np.array(SQUARE)]
+SHAPES = [
+    (ball(), 2),
+    (ball(), 3),
+    (torus(), 3),
+    (polygon(FRAME), 2),
+    (glyph("R"), 2),
+    (extruded(polygon(FRAME)), 3),
+]
+
+
+class TrueDistance(nn.Module):
+    """A network that is the distance already."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.unused = shape, nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.shape(x)[:, None] + self.unused
+
+
+def loaders(shape=None, d=2, n=200, **kwargs):
+    return SurfaceDataLoaders.from_points(
+        *surface_points(shape or ball(), n, d), **{"bs": 64, "device": "cpu", **kwargs}
+    )
+
+
+@pytest.mark.parametrize("shape, d", SHAPES)
+def test_a_shapes_distance_is_that_to_the_nearest_of_many_surface_points(shape, d):
+    points = surface_points(shape, 20000, d)[0]
+    x = torch.rand(50, d, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    nearest = torch.cdist(x, points).amin(1)
+    assert (shape(x).abs() - nearest).abs().max() < 0.05
+    assert (shape(x).abs() - nearest).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("shape, d", SHAPES)
+def test_surface_points_lie_on_the_surface_and_their_normals_lead_outside(shape, d):
+    points, normals = surface_points(shape, 500, d)
+    assert points.shape == normals.shape == (500, d)
+    assert shape(points.double()).abs().max() < 1e-4
+    torch.testing.assert_close(normals.norm(dim=1), torch.ones(500))
+    outside, inside = (shape((points + side * 1e-3 * normals).double()) for side in (1, -1))
+    assert (outside > 0).float().mean() > 0.98 and (inside < 0).float().mean() > 0.98
+
+
+def test_distances_at_positions_worked_out_by_hand():
+    def at(shape, *x):
+        return float(shape(torch.tensor([x], dtype=torch.float64)))
+
+    assert at(ball(0.5), 0.0, 1.0) == pytest.approx(0.5)
+    assert at(torus(0.5, 0.2), 0.0, 0.5, 0.0) == pytest.approx(-0.2)
+    assert at(torus(0.5, 0.2), 0.0, 0.0, 0.0) == pytest.approx(0.3)
+    assert at(polygon([SQUARE]), 0.0, 0.1) == pytest.approx(-0.4)
+    assert at(polygon([SQUARE]), 0.8, 0.9) == pytest.approx(0.5)
+    assert at(polygon(FRAME), 0.0, 0.0) == pytest.approx(0.25)  # in the hole
+    assert at(extruded(polygon([SQUARE]), 0.4), 0.6, 0.8, 0.0) == pytest.approx(0.5)
+
+
+def test_a_glyph_is_upright_as_images_are():
+    top, bottom = (glyph("T")(torch.tensor([[row, 0.4]])) for row in (-0.62, 0.62))
+    assert top < 0 < bottom
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ball(0), "`radius` must be above 0"),
+        (lambda: torus(0.2, 0.5), "`major` must be above `minor`"),
+        (lambda: polygon([]), "one or more outlines"),
+        (lambda: polygon([[(0, 0), (1, 1)]]), r"shapes \[\(2, 2\)\]"),
+        (lambda: glyph(" "), "must have an outline"),
+        (lambda: surface_points(lambda x: x[:, 0] + 5, 10, 2), "found 0 of 10 points"),
+    ],
+)
+def test_bad_shapes_are_errors(make, message, monkeypatch):
+    monkeypatch.setattr("siren_fastai.distances.shapes.MAX_ROUNDS", 2)
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_values_and_gradients_are_those_of_the_network_with_and_without_gradients():
+    model = WithGradient(lambda x: x[:, :1] ** 2 + 3 * x[:, 1:])
+    x = torch.tensor([[1.0, 2.0], [0.5, -1.0]])
+    expected = torch.tensor([[7.0, 2.0, 3.0], [-2.75, 1.0, 3.0]])
+    torch.testing.assert_close(model(x), expected)
+    with torch.no_grad():
+        assert not model(x).requires_grad
+        torch.testing.assert_close(model(x), expected)
+
+
+def test_the_loss_of_the_true_distance_is_that_of_free_space_alone():
+    points, normals = surface_points(ball(), 100, 2)
+    free = torch.rand(100, 2) * 0.4 + 0.5
+    x, y = torch.cat([points, free]), torch.cat([normals, torch.zeros(100, 2)])
+    loss = DistanceLoss(off_surface=2.0, sharpness=3.0)(WithGradient(TrueDistance(ball()))(x), y)
+    expected = 2.0 * torch.exp(-3 * ball()(free).abs()).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "pred, normals, expected",
+    [
+        ([[0.5, 1.0, 0.0]], [[1.0, 0.0]], 3 * 0.5),  # off by 0.5 on the surface
+        ([[0.0, 0.0, 1.0]], [[1.0, 0.0]], 5 * 1),  # a right angle to the normal
+        ([[0.0, 0.0, 3.0]], [[0.0, 1.0]], 2 * 2),  # a slope of 3
+        ([[0.5, 1.0, 0.0]], [[0.0, 0.0]], 7 * np.exp(-1)),  # free space
+    ],
+)
+def test_each_term_of_the_loss_has_its_weight(pred, normals, expected):
+    loss = DistanceLoss(eikonal=2, surface=3, normals=5, off_surface=7, sharpness=2)
+    assert float(loss(torch.tensor(pred), torch.tensor(normals))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batch_is_surface_points_and_as_many_new_free_positions():
+    dls = loaders()
+    x, y = dls.one_batch()
+    half = len(x) // 2
+    assert x.shape == y.shape and (y[:half].norm(dim=1) > 0.9).all() and not y[half:].any()
+    assert x.abs().max() <= 1
+    assert not torch.equal(x[half:], dls.one_batch()[0][half:])
+    set_seed(0)
+    first = dls.one_batch()[0]
+    set_seed(0)
+    assert not torch.equal(first, x)
+
+
+def test_positions_are_scaled_to_the_box_and_values_back():
+    points, normals = surface_points(ball(), 200, 2)
+    shift = torch.tensor([10.0, -4.0])
+    dls = SurfaceDataLoaders.from_points(100 * points + shift, normals, box=[-90, -104, 110, 96], device="cpu")
+    learn = distance_learner(dls, TrueDistance(ball()))
+    assert learn.box == (-90, -104, 110, 96)
+    values = learn.render(size=21)
+    assert values.shape == (21, 21)
+    assert values[10, 10] == pytest.approx(-50) and values[10, 0] == pytest.approx(50)
+    corner = learn.render([10, -4, 60, 21], 11)
+    assert (
+        corner.shape == (11, 6) and corner[0, 0] == pytest.approx(-50) and corner[10, 0] == pytest.approx(0, abs=1e-4)
+    )
+    error = learn.distance_error(lambda x: 100 * ball()((x - shift) / 100), size=9)
+    assert error["max"] < 1e-3
+    assert learn.distance_error(lambda x: 100 * ball()((x - shift) / 100) + 3, size=9)["mean"] == pytest.approx(3)
+
+
+def test_training_lowers_the_error_and_validation_and_export_work(tmp_path):
+    set_seed(0, reproducible=True)
+    shape = polygon([SQUARE])
+    learn = distance_learner(loaders(shape, n=1000, path=tmp_path))
+    before = learn.distance_error(shape, 24)["mean"]
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_fast(6)
+    assert learn.distance_error(shape, 24)["mean"] < before / 2
+    assert np.isfinite(learn.validate()[0])
+    values = learn.render(size=8)
+    learn.export("square.pkl")
+    loaded = load_learner(tmp_path / "square.pkl")
+    torch.testing.assert_close(loaded.render(size=8), values)
+    assert loaded.box == learn.box
+    with pytest.raises(ValueError, match="no samples to train on"):
+        loaded.fit(1)
+
+
+def test_a_network_starts_as_a_ball():
+    torch.manual_seed(0)
+    network = start_as_ball_(siren_model([2, 32, 32, 1], 10), 2, radius=0.4)
+    x = torch.rand(500, 2) * 2 - 1
+    assert (network(x)[:, 0] - ball(0.4)(x)).abs().mean() < 0.03
+
+
+def test_a_mesh_of_the_true_distance_lies_on_the_surface_and_faces_outside(tmp_path):
+    learn = distance_learner(loaders(torus(), 3, box=[-1, -1, -1, 1, 1, 1]), TrueDistance(torus()))
+    vertices, triangles = learn.mesh(size=40)
+    assert torus()(torch.from_numpy(vertices)).abs().max() < 0.01
+    corners = vertices[triangles]
+    volume = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert volume == pytest.approx(2 * np.pi**2 * 0.5 * 0.2**2, rel=0.05)  # above 0: counter-clockwise from outside
+    path = save_mesh(tmp_path / "torus.obj", vertices, triangles)
+    lines = path.read_text().splitlines()
+    found = np.array([line.split()[1:] for line in lines if line.startswith("v ")], dtype=float)
+    np.testing.assert_allclose(found, vertices, atol=1e-5)
+    faces = np.array([line.split()[1:] for line in lines if line.startswith("f ")], dtype=int)
+    np.testing.assert_array_equal(faces, triangles + 1)
+
+
+def test_bad_meshes_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="never through 0"):
+        surface_mesh(np.ones((3, 3, 3)), [0, 0, 0, 1, 1, 1])
+    with pytest.raises(ValueError, match="must be a volume"):
+        surface_mesh(np.ones((3, 3)), [0, 0, 1, 1])
+    with pytest.raises(ValueError, match="must end in .obj"):
+        save_mesh(tmp_path / "torus.stl", np.zeros((3, 3)), np.array([[0, 1, 2]]))
+    with pytest.raises(ValueError, match="three dimensions"):
+        distance_learner(loaders(), TrueDistance(ball())).mesh()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda p, n: dict(points=p[:5]), r"same shape, got (5, 2) and (200, 2)"),
+        (lambda p, n: dict(points=p[:, 0]), "must be (n, 2) or (n, 3)"),
+        (lambda p, n: dict(points=p / 0), "`points` must be finite"),
+        (lambda p, n: dict(normals=2 * n), "200 of 200 haven't"),
+        (lambda p, n: dict(points=p * 0), "same point"),
+        (lambda p, n: dict(margin=-1), "`margin` must be 0 or more"),
+        (lambda p, n: dict(box=[0, 0, 1, 1]), "`box` must contain the points"),
+        (lambda p, n: dict(box=[0, 0, 1]), "`box` must be 2 starts"),
+        (lambda p, n: dict(bs=0), "`bs` must be an integer"),
+    ],
+)
+def test_bad_points_are_errors_before_training(change, message):
+    points, normals = surface_points(ball(), 200, 2)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        SurfaceDataLoaders.from_points(**{"points": points, "normals": normals, **change(points, normals)})
+
+
+@pytest.mark.parametrize("model", [siren_model([3, 8, 1]), siren_model([2, 8, 3])])
+def test_a_network_for_other_data_is_an_error(model):
+    with pytest.raises(ValueError, match="must read positions of 2 coordinates and give one value"):
+        distance_learner(loaders(), model)
+
+
+@pytest.mark.parametrize("box", [[-3, -3, 3, 3], [0, 0, 1], [0.5, 0.5, 0, 0]])
+def test_a_box_that_cannot_be_rendered_is_an_error(box):
+    with pytest.raises(ValueError, match="box|region"):
+        distance_learner(loaders(), TrueDistance(ball())).render(box)

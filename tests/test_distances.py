@@ -47,10 +47,10 @@ def loaders(shape=None, d=2, n=200, **kwargs):
 
 @pytest.mark.parametrize("shape, d", SHAPES)
 def test_a_shapes_distance_is_that_to_the_nearest_of_many_surface_points(shape, d):
-    points = surface_points(shape, 20000, d)[0]
+    points = surface_points(shape, 6000, d)[0]
     x = torch.rand(50, d, generator=torch.Generator().manual_seed(1)) * 2 - 1
     nearest = torch.cdist(x, points).amin(1)
-    assert (shape(x).abs() - nearest).abs().max() < 0.05
+    assert (shape(x).abs() - nearest).abs().max() < 0.08
     assert (shape(x).abs() - nearest).abs().mean() < 0.01
 
 

@@ -38,8 +38,8 @@ class DistanceLoss(nn.Module):
     `eikonal * | |slope| - 1 |` over all positions `+ surface * |value| + normals * (1 - cos(slope, normal))`
     over the surface `+ off_surface * exp(-sharpness * |value|)` over free space, each a mean.
     With a low `sharpness` the last term favours the greatest values that slopes of length 1 allow, which are the
-    distance; many other functions have such slopes too. The official code has 50, 3000, 100, 100 and a sharpness of
-    100; benchmarks/distances.py compares both.
+    distance; many other functions have such slopes too. The official code has weights of 50, 3000, 100 and 100, and a
+    sharpness of 100.
     Shapes: predictions (n, 1 + d) of `WithGradient`, targets (n, d): normals, or zeros for free space -> ().
     """
 

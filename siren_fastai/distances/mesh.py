@@ -27,7 +27,7 @@ def surface_mesh(
     if not values.min() < 0 < values.max():
         raise ValueError(f"no surface: values go from {values.min():.3g} to {values.max():.3g}, and never through 0")
     spacing = (box[3:] - box[:3]) / (np.array(values.shape) - 1)
-    vertices, triangles, *_ = marching_cubes(values, 0.0, spacing=tuple(spacing), gradient_direction="ascent")
+    vertices, triangles, *_ = marching_cubes(values, 0.0, spacing=tuple(spacing), gradient_direction="descent")
     return vertices + box[:3], triangles
 
 

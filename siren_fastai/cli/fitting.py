@@ -43,6 +43,10 @@ def settings_of(chosen: Chosen, **others) -> FitSettings:
 
 def run_fit(chosen: Chosen) -> int:
     """Fit as `chosen` says; write everything; print where it is."""
+    if _is_folder(chosen):
+        from siren_fastai.cli.fit_folder import fit_folder
+
+        return fit_folder(chosen, settings_of(chosen), OPTIONS)
     line = ProgressLine()
     with as_usage(options=OPTIONS):
         fit = prepare_fit(settings_of(chosen, overwrite=_overwrite(chosen)), line.say, [line])
@@ -70,8 +74,19 @@ def _check_together(chosen: Chosen) -> None:
     _check_names(chosen)
     if chosen.y and chosen.n:
         raise CommandError("--y erases the output folder and --n keeps it: give one of them")
+    if _is_folder(chosen) and (chosen.resume or chosen.n or chosen.show_graphics):
+        raise CommandError(
+            f"--image_filepath {chosen.image_filepath} is a folder, whose images are experiments of their own: leave "
+            "--resume, --n and --show_graphics out"
+        )
+    if chosen.jobs is not None and not _is_folder(chosen):
+        raise CommandError("--jobs is for a folder of images as --image_filepath: leave it out")
     if chosen.resume and (chosen.y or chosen.n or chosen.given("checkpoint_path")):
         raise CommandError("--resume continues in the experiment's folder: leave --y, --n and --checkpoint_path out")
+
+
+def _is_folder(chosen: Chosen) -> bool:
+    return chosen.image_filepath is not None and Path(chosen.image_filepath).is_dir()
 
 
 def _check_names(chosen: Chosen) -> None:

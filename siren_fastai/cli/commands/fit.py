@@ -5,7 +5,7 @@ widths are options of their own.
 """
 
 from siren_fastai.cli.options import Chosen, Command, Option, integer, positive
-from siren_fastai.cli.shared import CONFIG, DEVICE, PRINT_CONFIG, SEED
+from siren_fastai.cli.shared import CONFIG, DEVICE, JOBS, PRINT_CONFIG, SEED
 from siren_fastai.names import (
     COLORS,
     METRIC_CONVENTIONS,
@@ -32,7 +32,11 @@ REPORT = (
         metavar="NAME",
         required=True,
     ),
-    Option("image_filepath", "image to fit (default: scikit-image's camera image, 512x512)", metavar="FILE"),
+    Option(
+        "image_filepath",
+        "image to fit, or a folder of images (default: scikit-image's camera image, 512x512)",
+        metavar="FILE",
+    ),
     Option(
         "sidelength",
         "resize the shorter side to S pixels, or the image to SxS: see --resize_mode (default: its shorter side)",
@@ -99,6 +103,7 @@ FURTHER = (
         default="standard",
     ),
     Option("tensorboard", "also log to TensorBoard, in summaries/; needs siren_fastai[tensorboard]", None),
+    JOBS,
     PRINT_CONFIG,
 )
 
@@ -144,6 +149,11 @@ at once.
 values in [0, 1], and PSNR and SSIM are those of the prediction clamped to [0, 1]. The report's convention measures
 values in [-1, 1] with a data range of 1: the loss is 4 times as large, the PSNR is 6.02 dB lower, and the SSIM can only
 be compared with the report's.
+
+Of a folder of images, each becomes an experiment of its own, `--logging_root`/`--experiment_name`/the image's name, as
+if it were fitted alone, and `scores.json` has the scores of all. On a processor they are fitted in `--jobs` processes,
+on a GPU one after the other. Images that were fitted with the same options are left out, so that after an interruption
+the same command goes on; `--y` fits them again. In Python, `PixelDataLoaders.from_images` fits a folder in one Learner.
 
 `--batch_size` counts images, and there is only one: it is accepted and has no effect. The width of the network is
 `--hidden_features`; in the report's program it was the side length.

@@ -5,6 +5,8 @@ import json
 import pytest
 from cli_runs import TINY, check_same_fit, fit, old_run, picture_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def photos(tmp_path):
@@ -30,7 +32,6 @@ def test_each_experiment_is_that_of_the_image_alone(tmp_path, photos, capsys):
     assert scores.keys() == {"a", "b"} and all(each.keys() >= {"mse", "psnr", "ssim"} for each in scores.values())
 
 
-@pytest.mark.slow
 def test_processes_fit_the_same(tmp_path, photos):
     assert fit_all(tmp_path, photos, jobs=2) == 0
     assert fit_all(tmp_path, photos, name="one") == 0
@@ -50,13 +51,16 @@ def test_what_is_fitted_is_left_out_and_new_images_are_added(tmp_path, photos, c
     assert (tmp_path / "run" / "a" / "history.txt").stat().st_mtime_ns > before
 
 
-def test_other_options_or_an_unfinished_fit_are_an_error_that_changes_nothing(tmp_path, photos, capsys):
+def test_other_options_are_an_error_and_an_interrupted_fit_is_resumed(tmp_path, photos, capsys):
     assert fit_all(tmp_path, photos) == 0
     assert fit_all(tmp_path, photos, epochs=3) == 2
-    assert "has other options: --y erases it" in capsys.readouterr().err
-    (tmp_path / "run" / "b" / "scores.json").unlink()
-    assert fit_all(tmp_path, photos) == 2
-    assert "run/b holds a fit that was not finished" in capsys.readouterr().err
+    assert "run/a has other contents than a fit with these options" in capsys.readouterr().err
+    interrupted = tmp_path / "run" / "b"
+    for name in ("scores.json", "predicted_image.png", "checkpoints/model_final.safetensors"):
+        (interrupted / name).unlink()
+    assert fit_all(tmp_path, photos) == 0
+    assert "1 of 2 images are fitted already" in capsys.readouterr().out
+    assert (interrupted / "scores.json").is_file() and (interrupted / "predicted_image.png").is_file()
 
 
 def test_a_folder_that_no_fit_wrote_is_never_erased(tmp_path, photos, capsys):

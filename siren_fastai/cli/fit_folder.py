@@ -12,7 +12,7 @@ from siren_fastai.files import write_json
 from siren_fastai.fits.devices import device_of
 from siren_fastai.fits.fit import fit_image
 from siren_fastai.fits.folder import MARKER, is_in_use
-from siren_fastai.fits.presets import resolve
+from siren_fastai.fits.presets import CURRENT, resolve
 from siren_fastai.fits.scores import describe_scores
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.jobs.call import Failure
@@ -32,8 +32,7 @@ def fit_folder(
 ) -> int:
     """Fit each image of a folder as `fit` would alone, in an experiment with its name. Returns the exit code.
 
-    Without --y, images that were fitted with the same options are left out: after an interruption the same command
-    goes on.
+    Without --y, images that were fitted with the same options are left out, and a fit that was interrupted is resumed.
     """
     fits = {path.stem: path for path in images_in(chosen.image_filepath)}
     _check_names(chosen, fits)
@@ -64,27 +63,30 @@ def _check_names(chosen: Chosen, fits: dict[str, Path]) -> None:
 
 
 def _is_done(plan: FitSettings) -> bool:
-    """Whether the image was fitted with the same settings."""
+    """Whether the image was fitted with the same settings, to its end."""
+    return _is_same(plan) and (plan.folder / SCORES).is_file()
+
+
+def _is_same(plan: FitSettings) -> bool:
+    """Whether the fit in the folder has the same settings."""
     try:
         found = json.loads((plan.folder / "options.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    same = all(found.get(name) == value for name, value in resolve(plan).stored().items())
-    return same and (plan.folder / SCORES).is_file()
+    return all(found.get(name) == value for name, value in resolve(plan).stored().items())
 
 
 def _ready(plan: FitSettings, erase: bool) -> FitSettings:
-    """The settings, with leave to erase what an earlier fit wrote. Raises: CommandError for a folder in use."""
+    """The settings, to erase or to resume what an earlier fit wrote. Raises: CommandError for a folder in use."""
     if not is_in_use(plan.folder):
         return plan
     if erase and (plan.folder / MARKER).is_file():
         return replace(plan, overwrite="erase")
     if erase:
         raise CommandError(f"{plan.folder} was not written by `fit`, so it is never erased: choose another name")
-    raise CommandError(
-        f"{plan.folder} holds a fit that was not finished, or has other options: --y erases it and fits the image "
-        "again; `fit --resume` with its folder as --experiment_name finishes it"
-    )
+    if _is_same(plan) and (plan.folder / CURRENT).is_file():
+        return FitSettings(folder=plan.folder, resume=True)
+    raise CommandError(f"{plan.folder} has other contents than a fit with these options: --y erases an earlier fit")
 
 
 def _run(todo: dict[str, FitSettings], jobs: int) -> dict[str, str]:

@@ -153,7 +153,8 @@ be compared with the report's.
 Of a folder of images, each becomes an experiment of its own, `--logging_root`/`--experiment_name`/the image's name, as
 if it were fitted alone, and `scores.json` has the scores of all. On a processor they are fitted in `--jobs` processes,
 on a GPU one after the other. After an interruption the same command goes on: images that were fitted with the same
-options are left out, and those that were begun are resumed; `--y` fits all again. In Python, `PixelDataLoaders.from_images` fits a folder in one Learner.
+options are left out, and those that were begun are resumed; `--y` fits all again. In Python,
+`PixelDataLoaders.from_images` fits a folder in one Learner.
 
 `--batch_size` counts images, and there is only one: it is accepted and has no effect. The width of the network is
 `--hidden_features`; in the report's program it was the side length.

@@ -43,7 +43,7 @@ def refused(tmp_path, capsys):
 
 def test_a_missing_picture(refused, tmp_path):
     assert "there is no file nowhere.png" in refused("--image_filepath", "nowhere.png")
-    assert "there is no file" in refused("--image_filepath", tmp_path)  # a folder
+    assert f"there are no images in {tmp_path}" in refused("--image_filepath", tmp_path)  # an empty folder
 
 
 def test_a_text_file_as_picture(refused, tmp_path):

@@ -46,8 +46,8 @@ class DistanceLoss(nn.Module):
     def __init__(
         self,
         eikonal: float = 50.0,  # weight of slopes of length 1
-        surface: float = 1000.0,  # weight of zeros on the surface
-        normals: float = 100.0,  # weight of the normals
+        surface: float = 300.0,  # weight of zeros on the surface
+        normals: float = 30.0,  # weight of the normals
         off_surface: float = 10.0,  # weight of other values elsewhere
         sharpness: float = 3.0,  # per unit of distance: values far above 1 / sharpness aren't penalised
     ):

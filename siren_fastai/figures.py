@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["figure_pixels", "fit_figure", "mosaic", "show_pictures"]
+__all__ = ["figure_pixels", "fit_figure", "mosaic", "show_pairs", "show_pictures"]
 
 
 def show_pictures(
@@ -36,6 +36,35 @@ def show_pictures(
     for ax, (title, signal) in zip(axes, pictures.items(), strict=True):
         _draw(ax, torch.as_tensor(signal).detach().float().cpu(), title, *value_range)
     return axes[0].figure
+
+
+def show_pairs(
+    pairs: Mapping[str, tuple[Tensor, Tensor]],  # titles, and two signals each
+    labels: tuple[str, str],  # what the first and the second of each pair is
+    ranges: Sequence[tuple[float, float]],  # of each pair, the values that are black and white
+    columns: int = 5,  # pairs in a row, at most
+    height: float = 2.2,  # of each signal in inches
+    figsize: tuple[float, float] | None = None,  # (width, height) of the figure in inches, instead of `height`
+) -> Figure:
+    """Draw the first signal of each pair above its second, pair by pair in rows, as `show_pictures` draws signals.
+
+    Raises: ValueError for no pair, or another number of `ranges` than of pairs.
+    """
+    if not pairs or len(ranges) != len(pairs):
+        raise ValueError(f"`ranges` must be one for each pair, and at least one: got {len(ranges)} for {len(pairs)}")
+    columns = min(columns, len(pairs))
+    rows = 2 * -(-len(pairs) // columns)
+    figsize = (height * columns, (height + 0.2) * rows) if figsize is None else figsize
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for i, (title, pair) in enumerate(pairs.items()):
+        for j, signal in enumerate(pair):
+            ax = axes[2 * (i // columns) + j, i % columns]
+            ax.set_visible(True)
+            _draw(ax, torch.as_tensor(signal).detach().float().cpu(), "", *ranges[i])
+            ax.set(title="" if j else title, ylabel="" if i % columns else labels[j])
+    return figure
 
 
 def mosaic(

@@ -172,19 +172,28 @@ class PixelLearner(IndexedLearner):
         reconstruction is whole.
         """
         dl = self.dls[ds_idx] if dl is None else dl
-        if not len(dl.dataset):
+        dl.dataset.show_fit(*self.compared(dl), **kwargs)
+
+    def compared(
+        self,
+        dl,  # a loader of the signal's samples
+    ) -> tuple[Tensor, Tensor]:  # (*shape, c) each, on the CPU
+        """The target and the reconstruction that `show_results` draws, not clamped; nan where nothing is known.
+
+        Raises: ValueError if the loader has no samples, as that of an exported learner.
+        """
+        data = dl.dataset
+        if not len(data):
             raise ValueError(
                 "there are no samples to compare with, as an exported learner keeps none: `learn.render()` is the "
                 "reconstruction, and `show_results(dl=dls.valid)` compares it with the samples of `dls`"
             )
-        data = dl.dataset
         if data.hidden is None:
-            data.show_fit(data.to_picture(data.values).cpu(), self._predicted(dl), **kwargs)
-            return
+            return data.to_picture(data.values).cpu(), self._predicted(dl)
         target, *others = (part.to_picture(part.values).cpu() for part in (data, self.dls.train_ds, self.dls.valid_ds))
         for other in others:
             target = torch.where(target.isnan(), other, target)
-        data.show_fit(target, self.render(), **kwargs)
+        return target, self.render()
 
     def predict(
         self,

@@ -200,3 +200,75 @@ def test_what_is_wrong_is_named(folder, call, error, message):
 def test_a_number_of_batches_does_not_go_with_drop_last():
     with pytest.raises(ValueError, match="`n_batches` leaves no remainder"):
         loaders([(8, 8)]).fits[0].train.new(n_batches=3, drop_last=True)
+
+
+def drawn(axes):
+    """What is shown: the title and the pixels of each axis that is visible, in the order of drawing."""
+    shown = [ax for ax in axes if ax.get_visible()]
+    return [ax.get_title() for ax in shown], [np.asarray(ax.images[0].get_array())[..., :3] for ax in shown]
+
+
+def test_results_are_drawn_as_targets_above_reconstructions_with_name_and_psnr(folder):
+    learn = quiet(stack_learner(PixelDataLoaders.from_images(folder, bs=40), WIDTHS))
+    learn.fit_fast(2)
+    figure = learn.show_results(max_n=2)
+    titles, pixels = drawn(figure.axes)
+    levels = [learn.stack_history.to_frame(i).psnr.iloc[-1] for i in range(2)]
+    assert titles == [f"a\n{levels[0]:.1f} dB", f"b_cat\n{levels[1]:.1f} dB", "", ""]
+    for i, dls in enumerate(learn.dls.fits[:2]):
+        np.testing.assert_array_equal(pixels[i], dls.train_ds.to_picture(dls.train_ds.values))
+        np.testing.assert_array_equal(pixels[2 + i], learn.render(i))
+    assert [figure.axes[i].get_ylabel() for i in (0, 2)] == ["target", "reconstruction"]
+
+
+def test_results_are_wrapped_into_rows_of_pairs():
+    learn = quiet(stack_learner(loaders([(4, 4)] * 4, bs=16), WIDTHS))
+    figure = learn.show_results(columns=3, figsize=(3, 3))
+    titles, _ = drawn(figure.axes)
+    assert [title[:7] for title in titles] == ["image_0", "image_1", "image_2", "", "", "", "image_3", ""]
+    assert len(figure.axes) == 12 and tuple(figure.get_size_inches()) == (3, 3)
+
+
+def test_results_with_a_mask_show_what_is_known_above_the_whole():
+    known = np.ones((8, 8), bool)
+    known[2:4, 3:6] = False
+    learn = quiet(stack_learner(loaders([(8, 8)] * 2, mask=known), WIDTHS))
+    _, pixels = drawn(learn.show_results().axes)
+    shown = learn.show_results().axes[0].images[0].get_array()[..., 3]
+    np.testing.assert_array_equal(shown == 1, known)
+    np.testing.assert_array_equal(pixels[2], learn.render(0))
+
+
+def test_results_without_a_value_range_have_no_psnr_and_sounds_their_snr():
+    set_seed(0, reproducible=True)
+    plain = PixelDataLoaders.from_array(3 * picture(6, 6) - 1, bs=20)
+    learn = quiet(stack_learner(plain, [fast_model(plain, [8]) for _ in range(2)]))
+    assert drawn(learn.show_results().axes)[0] == ["signal_0", "signal_1", "", ""]
+    sounds = [PixelDataLoaders.from_audio(np.sin(np.arange(200) / n), 100) for n in (3, 5)]
+    learn = quiet(stack_learner(StackDataLoaders(sounds, ["low", "high"])))
+    learn.fit_fast(2)
+    snr = siren_learner(sounds[0], learn.networks[0]).validate()[1]
+    assert learn.show_results().axes[0].get_title() == f"low\n{snr:.1f} dB"
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_batch_is_drawn_as_the_networks_get_it(kind):
+    bs = 256 if kind == "very different" else 32
+    shown, own = loaders(SIZES[kind], bs=bs), loaders(SIZES[kind], bs=bs)
+    figure = shown.show_batch(max_n=2)
+    titles, pixels = drawn(figure.axes)
+    assert titles == ["image_0", "image_1", "", ""]
+    x, y = own.train.one_batch()
+    for i, dls in enumerate(own.fits[:2]):
+        rows = ~y[:, i, 0].isnan()
+        batch = dls.train.place(x[rows, i], y[rows, i])
+        assert (~batch[..., 0].isnan()).sum() == rows.sum()
+        np.testing.assert_array_equal(pixels[i], batch.nan_to_num())
+        np.testing.assert_array_equal(pixels[2 + i], dls.train_ds.to_picture(dls.train_ds.values))
+
+
+def test_no_signal_to_draw_is_an_error():
+    dls = loaders([(4, 4)] * 2, bs=16)
+    for call in (dls.show_batch, quiet(stack_learner(dls, WIDTHS)).show_results):
+        with pytest.raises(ValueError, match="`max_n` must be an integer of 1 or more, got 0"):
+            call(max_n=0)

@@ -91,7 +91,7 @@ class PixelDL(IndexedDL):
         """Draw a batch's samples at their pixels, and the whole signal; `figsize` and others as for `show_pictures`."""
         data = self.dataset
         coords, values = self.one_batch() if b is None else b
-        pictures = {"batch": self._place(coords, values), "target": data.to_picture(data.values)}
+        pictures = {"batch": self.place(coords, values), "target": data.to_picture(data.values)}
         return show_pictures(pictures, **{"value_range": data.display_range, **kwargs})
 
     def show_results(self, b, out, max_n=None, show=True, **kwargs):
@@ -100,7 +100,7 @@ class PixelDL(IndexedDL):
         With `show=False`, nothing is drawn, and what fastai's loggers expect is returned: input, target, the sample
         and the output, each as an image of the drawing.
         """
-        target, reconstruction = self._place(*b), self.dataset.clamp(self._place(b[0], out))
+        target, reconstruction = self.place(*b), self.dataset.clamp(self.place(b[0], out))
         if show:
             return self.dataset.show_fit(target, reconstruction, **kwargs)
         options = {"value_range": self.dataset.display_range, **kwargs}
@@ -110,7 +110,7 @@ class PixelDL(IndexedDL):
         )
         return target, target, L([(target, target)]), L([(reconstruction,)])
 
-    def _place(self, coords: Tensor, values: Tensor) -> Tensor:
+    def place(self, coords: Tensor, values: Tensor) -> Tensor:
         """`values` (n, c) as a signal, each at the pixel nearest to its position; nan elsewhere."""
         if self.dataset.grid is None:
             raise ValueError(

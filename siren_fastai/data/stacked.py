@@ -5,10 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from fastai.data.core import DataLoaders
+from fastcore.meta import delegates
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from siren_fastai.data.indexed import checked_count
 from siren_fastai.data.loader import PixelDL
+from siren_fastai.figures import show_pairs
 
 __all__ = ["StackDL", "StackDataLoaders", "in_step_"]
 
@@ -129,6 +133,26 @@ class StackDataLoaders(DataLoaders):
         """The share of training's samples that are padding: what different sizes cost, from 0 to below 1."""
         sizes = [dl.epoch_size for dl in self.train.loaders]
         return 1 - sum(sizes) / (len(sizes) * max(sizes))
+
+    @delegates(show_pairs, but=["pairs", "labels", "ranges"])
+    def show_batch(
+        self,
+        b=None,  # a batch of `train`; None is the next one
+        max_n: int = 9,  # signals, at most
+        **kwargs,
+    ) -> Figure:
+        """Draw a training batch's samples at their pixels above the whole signals, each with its name.
+
+        Raises: ValueError for a `max_n` below 1, or coordinates that aren't a regular grid.
+        """
+        coords, values = self.train.one_batch() if b is None else b
+        pairs = {}
+        for i, name in enumerate(self.names[: checked_count("max_n", max_n)]):
+            dl, (own, drawn) = self.train.loaders[i], (x[:, i] if x.dim() == 3 else x for x in (coords, values))
+            known = ~drawn[:, 0].isnan()
+            pairs[name] = dl.place(own[known], drawn[known]), dl.dataset.to_picture(dl.dataset.values)
+        ranges = [dls.train_ds.display_range for dls in self.fits[: len(pairs)]]
+        return show_pairs(pairs, ("batch", "target"), ranges, **kwargs)
 
     def __repr__(self) -> str:
         sizes = sorted({tuple(dls.train_ds.shape) for dls in self.fits})

@@ -11,6 +11,7 @@ from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastcore.meta import delegates
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from siren_fastai.callbacks.metric_history import MetricHistory
@@ -23,6 +24,7 @@ from siren_fastai.optimizers import fast_adam
 from siren_fastai.stacks.adam import ELEMENTWISE, stacked_adam
 from siren_fastai.stacks.fields import save_fields
 from siren_fastai.stacks.history import StackHistory
+from siren_fastai.stacks.results import show_results
 
 __all__ = ["StackLearner", "StackLoss", "stack_learner"]
 
@@ -101,6 +103,21 @@ class StackLearner(Learner):
     ) -> Tensor:  # (*size, c) float32 on the CPU
         """Sample one of the fitted signals, as `PixelLearner.render` does."""
         return self.single(index).render(**kwargs)
+
+    @delegates(show_results)
+    def show_results(
+        self,
+        ds_idx: int = 1,  # 0: samples of training, 1: of validation
+        dl=None,  # a loader of `dls` instead of `ds_idx`
+        max_n: int = 9,  # signals, at most
+        shuffle: bool = False,  # fastai's, without effect: the first signals are drawn
+        **kwargs,
+    ) -> Figure:
+        """Draw each target above its reconstruction, with its name and PSNR (of sounds, the SNR).
+
+        Raises: ValueError for a `max_n` below 1.
+        """
+        return show_results(self, self.dls[ds_idx] if dl is None else dl, max_n, **kwargs)
 
     def save_fields(
         self,

@@ -24,6 +24,10 @@ SIZES = {
     "12_inpainting": ("glyphs, epochs, steps = 4000, 5, None", "glyphs, epochs, steps = 60, 1, 20"),
     "13_training_wheels": ("seeds, epochs, steps = 3, 10, 150", "seeds, epochs, steps = 1, 3, 5"),
     "17_many_pictures": ("size, width, epochs, seeds = 64, 64, 30, 3", "size, width, epochs, seeds = 16, 8, 2, 1"),
+    "14_audio": (
+        "seconds, epochs, size, film_epochs = 2, 45, 32, 8",
+        "seconds, epochs, size, film_epochs = 0.05, 1, 8, 1",
+    ),
     "09_studies": ("size, steps, seeds = 32, 150, 3", "size, steps, seeds = 16, 3, 2"),
 }
 CARD = ("How to use", "Settings that worked", "What was measured", "When it does not help", "Source")

@@ -78,7 +78,8 @@ def bilinear_weights(
     along = []
     for axis, n in enumerate(cells):
         place = ((positions[..., axis] + 1) * (n / 2) - 0.5).clamp(0, n - 1)
-        along.append((1 - (place[..., None] - torch.arange(n).to(positions)).abs()).clamp(min=0))
+        centres = torch.arange(n, dtype=positions.dtype, device=positions.device)
+        along.append((1 - (place[..., None] - centres).abs()).clamp(min=0))
     return (along[0][..., :, None] * along[1][..., None, :]).flatten(-2)
 
 

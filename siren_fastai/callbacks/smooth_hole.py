@@ -53,7 +53,8 @@ class SmoothHole(Callback):
         axes = [axis_positions(n, data.grid) for n in data.shape]
         index = torch.unravel_index(hole, data.shape)
         self.hole_positions = torch.stack([axis[i] for axis, i in zip(axes, index, strict=True)], 1).to(data.device)
-        self.spacing = torch.tensor([float(axis[1] - axis[0]) if len(axis) > 1 else 2.0 for axis in axes])
+        spacing = [float(axis[1] - axis[0]) if len(axis) > 1 else 2.0 for axis in axes]
+        self.spacing = torch.tensor(spacing, device=data.device)
         self.draws = random.Random(random.getrandbits(63))
 
     def after_loss(self):
@@ -72,6 +73,5 @@ class SmoothHole(Callback):
         generator = torch.Generator(device).manual_seed(self.draws.getrandbits(63))
         n, options = self.position_count, dict(generator=generator, device=device)
         near = self.hole_positions[torch.randint(len(self.hole_positions), (n,), **options)]
-        spacing = self.spacing.to(device)
         offsets = torch.rand(near.shape, **options) - 1  # between the sample before and this one: the rim comes in
-        return neighbours(near + offsets * spacing, spacing)
+        return neighbours(near + offsets * self.spacing, self.spacing)

@@ -28,11 +28,11 @@ class FeatureInput(nn.Sequential):
 
     def cells(self, coords: Tensor) -> Tensor:
         """Return the numbers, in raster order, of the cells that hold `coords` (n, d): (n,) int64."""
-        sizes = torch.tensor(self.features.shape[:-1], device=coords.device)
-        cells = ((coords + 1) / 2 * sizes).floor().long()
-        cells = cells.clamp_(min=torch.zeros_like(sizes), max=sizes - 1)
-        strides = sizes.flip(0).cumprod(0).flip(0).div(sizes, rounding_mode="floor")
-        return (cells * strides).sum(1)
+        index = torch.zeros_like(coords[:, 0], dtype=torch.int64)
+        for axis, n in enumerate(self.features.shape[:-1]):  # plain numbers: a tensor of them would be a GPU's wait
+            cell = ((coords[:, axis] + 1) / 2 * n).floor().long().clamp_(0, n - 1)
+            index = index * n + cell
+        return index
 
 
 def add_features_(

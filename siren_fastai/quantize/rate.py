@@ -25,12 +25,13 @@ def estimated_bits(tensors: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
     Shapes: weight any but empty, step () or (rows, 1) as in `Quantizer`; a scalar with gradients for both.
     """
-    total = torch.zeros(())
+    total = None
     for weight, step in tensors:
         rows = weight.reshape(len(weight), -1) if step.dim() else weight
         size = (rows / step.to(rows.device)).abs().mean()
-        total = total.to(size) + 0.5 * weight.numel() * (1 + (2 * math.e * size).square()).log2()
-    return total
+        bits = 0.5 * weight.numel() * (1 + (2 * math.e * size).square()).log2()
+        total = bits if total is None else total.to(size) + bits
+    return torch.zeros(()) if total is None else total
 
 
 class RatePenalty:

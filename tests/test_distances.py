@@ -13,8 +13,11 @@ from siren_fastai.distances.data import SurfaceDataLoaders
 from siren_fastai.distances.learner import distance_learner, start_as_ball_
 from siren_fastai.distances.loss import DistanceLoss, WithGradient
 from siren_fastai.distances.mesh import save_mesh, surface_mesh
+from siren_fastai.distances.nearest import nearest_distances
 from siren_fastai.distances.shapes import ball, extruded, glyph, polygon, surface_points, torus
+from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import siren_model
+from siren_fastai.page.save import save_page
 
 SQUARE = [(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]
 FRAME = [SQUARE, 0.5 * np.array(SQUARE)]
@@ -99,8 +102,13 @@ def test_bad_shapes_are_errors(make, message, monkeypatch):
         make()
 
 
+class Sum(nn.Module):
+    def forward(self, x):
+        return x[:, :1] ** 2 + 3 * x[:, 1:]
+
+
 def test_values_and_gradients_are_those_of_the_network_with_and_without_gradients():
-    model = WithGradient(lambda x: x[:, :1] ** 2 + 3 * x[:, 1:])
+    model = WithGradient(Sum())
     x = torch.tensor([[1.0, 2.0], [0.5, -1.0]])
     expected = torch.tensor([[7.0, 2.0, 3.0], [-2.75, 1.0, 3.0]])
     torch.testing.assert_close(model(x), expected)
@@ -109,40 +117,85 @@ def test_values_and_gradients_are_those_of_the_network_with_and_without_gradient
         torch.testing.assert_close(model(x), expected)
 
 
-def test_the_loss_of_the_true_distance_is_that_of_free_space_alone():
-    points, normals = surface_points(ball(), 100, 2)
-    free = torch.rand(100, 2) * 0.4 + 0.5
-    x, y = torch.cat([points, free]), torch.cat([normals, torch.zeros(100, 2)])
-    loss = DistanceLoss(off_surface=2.0, sharpness=3.0)(WithGradient(TrueDistance(ball()))(x), y)
-    expected = 2.0 * torch.exp(-3 * ball()(free).abs()).mean()
-    torch.testing.assert_close(loss, expected, rtol=1e-2, atol=1e-2)
+def test_a_network_whose_gradient_is_not_its_slope_is_refused():
+    with pytest.raises(ValueError, match="scale_gradient"):
+        WithGradient(finer_model(2, 1, 8, 1))
+    WithGradient(finer_model(2, 1, 8, 1, scale_gradient=True))
+
+
+@pytest.mark.parametrize("shape, d", SHAPES)
+def test_distances_from_the_nearest_points_are_signed_and_near_the_true_ones(shape, d):
+    points, normals = surface_points(shape, 4000, d)
+    x = torch.rand(2000, d, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    found = nearest_distances(x, points, normals)
+    torch.testing.assert_close(found.abs(), torch.cdist(x.double(), points.double()).amin(1).float())
+    assert (found.sign() != shape(x).sign()).float().mean() < 0.003
+    assert (found - shape(x)).abs().mean() < 0.006
+
+
+def test_one_neighbour_with_another_side_does_not_choose_the_side():
+    points = torch.tensor([[0.0, 0.0], [0.001, 0.0], [0.002, 0.0], [0.003, 0.0]])
+    normals = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert nearest_distances(torch.tensor([[0.0, -0.5], [-0.5, 0.0]]), points, normals)[1] == pytest.approx(-0.5)
+
+
+def test_the_loss_of_the_true_distance_is_nearly_0_and_that_of_another_is_not():
+    x, y = loaders(n=4000, bs=1000).one_batch()
+    x = x * 0.8  # `loaders` scales the ball to 1 / 1.6: back to its own units
+    y[:, 0] *= 0.8
+    loss = DistanceLoss()
+    assert loss(WithGradient(TrueDistance(ball()))(x), y) < 0.1
+    assert loss(WithGradient(TrueDistance(ball(0.4)))(x), y) > 10
 
 
 @pytest.mark.parametrize(
-    "pred, normals, expected",
+    "pred, target, expected",
     [
-        ([[0.5, 1.0, 0.0]], [[1.0, 0.0]], 3 * 0.5),  # off by 0.5 on the surface
-        ([[0.0, 0.0, 1.0]], [[1.0, 0.0]], 5 * 1),  # a right angle to the normal
-        ([[0.0, 0.0, 3.0]], [[0.0, 1.0]], 2 * 2),  # a slope of 3
-        ([[0.5, 1.0, 0.0]], [[0.0, 0.0]], 7 * np.exp(-1)),  # free space
+        ([[0.5, 1.0, 0.0]], [[0.0, 1.0, 0.0]], 3 * 0.5),  # off by 0.5 on the surface
+        ([[0.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]], 5 * 1),  # a right angle to the normal
+        ([[0.0, 0.0, 3.0]], [[0.0, 0.0, 1.0]], 2 * 2),  # a slope of 3
+        ([[0.5, 1.0, 0.0]], [[0.25, 0.0, 0.0]], 11 * 0.25 + 7 * np.exp(-1)),  # free space
     ],
 )
-def test_each_term_of_the_loss_has_its_weight(pred, normals, expected):
-    loss = DistanceLoss(eikonal=2, surface=3, normals=5, off_surface=7, sharpness=2)
-    assert float(loss(torch.tensor(pred), torch.tensor(normals))) == pytest.approx(expected, abs=1e-5)
+def test_each_term_of_the_loss_has_its_weight(pred, target, expected):
+    loss = DistanceLoss(eikonal=2, surface=3, normals=5, nearest=11, off_surface=7, sharpness=2)
+    assert float(loss(torch.tensor(pred), torch.tensor(target))) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_batch_is_surface_points_and_as_many_new_free_positions():
+def test_the_papers_loss_is_the_sum_of_its_four_means_over_all_positions():
+    generator = torch.Generator().manual_seed(0)
+    pred, normals = torch.randn(20, 4, generator=generator), torch.randn(20, 3, generator=generator)
+    on = torch.arange(20) < 10
+    values, slopes = pred[:, 0], pred[:, 1:]
+    cosines = (slopes * normals).sum(1) / slopes.norm(dim=1) / normals.norm(dim=1)
+    expected = (
+        3e3 * torch.where(on, values.abs(), 0).mean()
+        + 1e2 * torch.where(on, 0, torch.exp(-1e2 * values.abs())).mean()
+        + 1e2 * torch.where(on, 1 - cosines, 0).mean()
+        + 5e1 * (slopes.norm(dim=1) - 1).abs().mean()
+    )
+    target = torch.cat([torch.where(on, 0.0, 9.0)[:, None], normals * on[:, None]], dim=1)
+    torch.testing.assert_close(DistanceLoss.paper()(pred, target), expected)
+
+
+def test_a_batch_is_surface_points_and_as_many_free_positions_drawn_anew():
     dls = loaders()
     x, y = dls.one_batch()
     half = len(x) // 2
-    assert x.shape == y.shape and (y[:half].norm(dim=1) > 0.9).all() and not y[half:].any()
-    assert x.abs().max() <= 1
+    assert x.shape == (len(x), 2) and y.shape == (len(x), 3) and x.abs().max() <= 1
+    assert (y[:half, 1:].norm(dim=1) > 0.9).all() and not y[:half, 0].any()
+    assert not y[half:, 1:].any() and (y[half:, 0] > 0).any() and (y[half:, 0] < 0).any()
+    data = dls.train_ds
+    for position, target in zip(x[half:], y[half:], strict=True):
+        assert target[0] in data.distances[(data.free == position).all(1)]
     assert not torch.equal(x[half:], dls.one_batch()[0][half:])
-    set_seed(0)
-    first = dls.one_batch()[0]
-    set_seed(0)
-    assert not torch.equal(first, x)
+
+
+def test_free_positions_are_spread_evenly_and_the_same_each_time():
+    free = loaders(n_free=1024).train_ds.free
+    counts = torch.histogramdd(free, [8, 8], range=[-1.0, 1.0, -1.0, 1.0]).hist
+    assert counts.min() > 10 and counts.max() < 22  # 16 each
+    torch.testing.assert_close(free, loaders(n_free=1024).train_ds.free)
 
 
 def test_positions_are_scaled_to_the_box_and_values_back():
@@ -174,11 +227,28 @@ def test_training_lowers_the_error_and_validation_and_export_work(tmp_path):
     assert np.isfinite(learn.validate()[0])
     values = learn.render(size=8)
     learn.export("square.pkl")
+    assert (tmp_path / "square.pkl").stat().st_size < 200_000  # the network, no points
     loaded = load_learner(tmp_path / "square.pkl")
     torch.testing.assert_close(loaded.render(size=8), values)
     assert loaded.box == learn.box
     with pytest.raises(ValueError, match="no samples to train on"):
         loaded.fit(1)
+
+
+def test_a_saved_learner_continues_with_the_same_weights(tmp_path):
+    learn = distance_learner(loaders(path=tmp_path))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_fast(1)
+    values, loss = learn.render(size=8), learn.validate()[0]
+    learn.save("ball")
+    other = distance_learner(loaders(path=tmp_path), siren_model([2, 64, 64, 64, 1], 20))  # omega_0 comes with the file
+    assert not torch.allclose(other.render(size=8), values)
+    other.load("ball")
+    torch.testing.assert_close(other.render(size=8), values)
+    assert np.isfinite(loss) and other.opt is not None
+    with other.no_bar(), other.no_logging():
+        other.fit(1, 1e-4)
+    assert np.isfinite(other.validate()[0])
 
 
 def test_a_network_starts_as_a_ball():
@@ -226,6 +296,11 @@ def test_bad_meshes_are_errors(tmp_path):
         (lambda p, n: dict(box=[0, 0, 1, 1]), "`box` must contain the points"),
         (lambda p, n: dict(box=[0, 0, 1]), "`box` must be 2 starts"),
         (lambda p, n: dict(bs=0), "`bs` must be an integer"),
+        (lambda p, n: dict(n_free=0), "`n_free` must be an integer"),
+        (lambda p, n: dict(points=torch.where(p > 0.4, torch.nan, p)), "rows aren't: drop them"),
+        (lambda p, n: dict(points=p[:1], normals=n[:1]), "same point"),
+        (lambda p, n: dict(points=p[:0], normals=n[:0]), "n of 1 or more"),
+        (lambda p, n: dict(box=[1, 1, -1, -1]), "greater ends"),
     ],
 )
 def test_bad_points_are_errors_before_training(change, message):
@@ -240,7 +315,36 @@ def test_a_network_for_other_data_is_an_error(model):
         distance_learner(loaders(), model)
 
 
-@pytest.mark.parametrize("box", [[-3, -3, 3, 3], [0, 0, 1], [0.5, 0.5, 0, 0]])
-def test_a_box_that_cannot_be_rendered_is_an_error(box):
-    with pytest.raises(ValueError, match="box|region"):
-        distance_learner(loaders(), TrueDistance(ball())).render(box)
+@pytest.mark.parametrize(
+    "box, size, message",
+    [
+        ([-3, -3, 3, 3], 8, "`box` must lie in "),
+        ([0, 0, 1], 8, "`box` must be 2 starts, then 2 greater ends"),
+        ([0.5, 0.5, 0, 0], 8, "greater ends"),
+        ([0, 0, 0, 0.5], 8, "greater ends"),
+        ([0, 0, np.nan, 0.5], 8, "greater ends"),
+        (None, 0, "`size` must be an integer of 2 or more"),
+        (None, 8.5, "`size` must be an integer"),
+        (None, (8, 8, 8), "or 2 of them"),
+        (None, 100_000, "10,000,000,000 samples"),
+    ],
+)
+def test_a_box_or_size_that_cannot_be_rendered_is_an_error(box, size, message):
+    with pytest.raises(ValueError, match=message):
+        distance_learner(loaders(), TrueDistance(ball())).render(box, size)
+
+
+def test_points_few_or_in_a_plane_are_fitted():
+    points, normals = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    dls = SurfaceDataLoaders.from_points(points, normals, device="cpu", n_free=64)
+    learn = distance_learner(dls, siren_model([2, 8, 1], 10))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_fast(1)
+    assert learn.render(size=4).isfinite().all()
+
+
+def test_a_solid_is_no_page(tmp_path):
+    learn = distance_learner(loaders(d=3), siren_model([3, 8, 1], 10))
+    with pytest.raises(ValueError, match="reads two coordinates, got layers that read \\[3, 8\\]"):
+        save_page(learn.model.network, tmp_path / "solid.html", (8, 8))
+    assert not (tmp_path / "solid.html").exists()

@@ -1,4 +1,4 @@
-"""Batches of points on a surface with their normals, and as many random positions in free space."""
+"""Batches of points on a surface with their normals, and as many positions in free space."""
 
 import copy
 import os
@@ -9,34 +9,47 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.quasirandom import SobolEngine
 
-from siren_fastai.coords import random_positions
 from siren_fastai.data import IndexedDL
+from siren_fastai.data.indexed import checked_count
 from siren_fastai.data.share import batch_size
 from siren_fastai.distances.loss import DistanceLoss
+from siren_fastai.distances.nearest import nearest_distances
 
 __all__ = ["SurfaceDL", "SurfaceDataLoaders", "SurfacePoints"]
 
 LENGTH_ERROR = 0.01  # of a normal, at most
+FREE, FREE_SEED = 1 << 15, 0  # positions in free space; 1000 steps of 512 draw each 16 times
+TENSORS = "coords", "normals", "free", "distances"
 
 
 class SurfacePoints:
     """Points (n, d) in [-1, 1]^d on a surface with normals (n, d) of length 1 that point outside, on one device.
 
-    A position p of the network is `p * scale + center` in the user's units.
+    `free` are positions (m, d) spread evenly over [-1, 1]^d, and `distances` (m,) theirs from the nearest points. A
+    position p is `p * scale + center` in the user's units.
     """
 
     n_inp = 1
 
-    def __init__(self, coords: Tensor, normals: Tensor, center: Sequence[float], scale: float):
+    def __init__(self, coords: Tensor, normals: Tensor, center: Sequence[float], scale: float, n_free: int):
         self.coords, self.normals, self.center, self.scale = coords, normals, tuple(center), scale
+        self.free = SobolEngine(self.dimensions, scramble=True, seed=FREE_SEED).draw(n_free).to(coords) * 2 - 1
+        self.distances = nearest_distances(self.free, coords, normals)
         self.loss_func = DistanceLoss()
 
     def __len__(self) -> int:
         return len(self.coords)
 
     def __getitem__(self, index) -> tuple[Tensor, Tensor]:
-        return self.coords[index], self.normals[index]
+        """Points (b, d) and their targets (b, 1 + d): distances of 0 and normals."""
+        return self.coords[index], pad(self.normals[index], (1, 0))
+
+    def free_at(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (b, d) in free space and their targets (b, 1 + d): distances and zeros."""
+        return self.free[index], pad(self.distances[index, None], (0, self.dimensions))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} points of {self.dimensions} dimensions, {self.device})"
@@ -52,27 +65,29 @@ class SurfacePoints:
     def new_empty(self) -> "SurfacePoints":
         """The same box without points: what `learn.export` keeps."""
         empty = copy.copy(self)
-        empty.coords, empty.normals = self.coords[:0], self.normals[:0]
+        for name in TENSORS:
+            setattr(empty, name, getattr(self, name)[:0].clone())
         return empty
 
     def to_(self, device) -> "SurfacePoints":
         """Move the points to `device`, in place."""
-        self.coords, self.normals = self.coords.to(device), self.normals.to(device)
+        for name in TENSORS:
+            setattr(self, name, getattr(self, name).to(device))
         return self
 
 
 class SurfaceDL(IndexedDL):
-    """Batches of `bs` points on the surface and as many positions drawn anew from [-1, 1]^d, where normals are zeros.
+    """Batches of `bs` points on the surface and as many of the data's positions in free space, drawn anew.
 
-    Shapes: positions (2 bs, d), normals (2 bs, d). Everything is drawn on the data's device.
+    Shapes: positions (2 bs, d), targets (2 bs, 1 + d): distances, then normals, which are zeros in free space.
     """
 
     def do_batch(self, b) -> tuple[Tensor, Tensor]:
-        b = self.before_batch(b)
-        free = random_positions(batch_size(b), self.dataset.dimensions, self.device_generator(), self.dataset.device)
-        free = self.share.of(free) if self.share.count > 1 else free  # every process has drawn the same
-        points, normals = self.create_batch(self.own_part(b))
-        return torch.cat([points, free]), torch.cat([normals, torch.zeros_like(free)])
+        b, data = self.before_batch(b), self.dataset
+        drawn = torch.randint(len(data.free), (batch_size(b),), generator=self.device_generator(), device=data.device)
+        drawn = self.share.of(drawn) if self.share.count > 1 else drawn  # every process has drawn the same
+        on, free = self.create_batch(self.own_part(b)), data.free_at(drawn)
+        return tuple(torch.cat(parts) for parts in zip(on, free, strict=True))
 
 
 class SurfaceDataLoaders(DataLoaders):
@@ -86,13 +101,14 @@ class SurfaceDataLoaders(DataLoaders):
         margin: float = 0.3,  # free space on each side of the points, as a share of their longest side
         box: Sequence[float] | None = None,  # d starts, then d ends; the space to learn, in place of `margin`
         bs: int = 512,  # points on the surface per batch; as many positions in free space come with them
+        n_free: int = FREE,  # positions in free space to draw from, each with its distance from the nearest points
         device: torch.device | str | None = None,  # of all data; None is fastai's default
         path: str | os.PathLike = ".",  # where `learn.save` and `learn.export` write
     ) -> "SurfaceDataLoaders":
         """From points with normals, in two or three dimensions. Positions are scaled so that the box fits [-1, 1]^d.
 
         The space to learn is a square or a cube around the middle of the points or of `box`. Training and validation
-        use the same points; free space is drawn anew for every batch.
+        use the same points and the same positions in free space.
         Raises: ValueError for points and normals that don't belong together, aren't finite or have no extent, normals
         whose length isn't 1, or points outside `box`.
         """
@@ -105,7 +121,8 @@ class SurfaceDataLoaders(DataLoaders):
         center, scale = _frame(points, margin, box)
         device = default_device() if device is None else torch.device(device)
         coords = ((points - center) / scale).float()
-        data = SurfacePoints(coords, normals.float(), center.tolist(), scale).to_(device)
+        n_free = checked_count("n_free", n_free)
+        data = SurfacePoints(coords, normals.float(), center.tolist(), scale, n_free).to_(device)
         loaders = (SurfaceDL(data, bs, shuffle=train, device=device) for train in (True, False))
         return cls(*loaders, path=path, device=device)
 

@@ -1,5 +1,7 @@
 """`distance_learner`: a fastai Learner whose network becomes the signed distance to a surface."""
 
+import math
+import numbers
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,6 +22,7 @@ from siren_fastai.render import render
 __all__ = ["DistanceLearner", "distance_learner", "start_as_ball_"]
 
 HIDDEN, OMEGA = (64, 64, 64), 10.0  # a lower frequency than for images: distances have no fine detail
+MAX_SAMPLES = 1 << 28  # of `render`: 1 GB
 BALL_STEPS, BALL_BATCH, BALL_RADIUS, BALL_RATE = 200, 1024, 0.5, 1e-3
 
 
@@ -44,19 +47,24 @@ class DistanceLearner(IndexedLearner):
     ) -> Tensor:  # (*size,) float32 on the CPU
         """Sample the distance on a grid whose first and last samples lie on the box's sides.
 
-        Raises: ValueError for a box that is empty or outside `learn.box`, or a bad size.
+        Raises: ValueError for a box that is empty or outside `learn.box`, or a bad size, such as one of more than
+            2^28 samples, 1 GB.
         """
-        box = self.box if box is None else box
         data = self.dls.train_ds
-        center, d = np.array(data.center * 2), data.dimensions
-        if len(box) != 2 * d:
-            raise ValueError(f"`box` must be {d} starts, then {d} ends, got {len(box)} numbers")
-        region = (np.asarray(box, dtype=float) - center) / data.scale
-        if np.abs(region).max() > 1 + 1e-6:
-            raise ValueError(f"`box` must lie in {self.box}, which was learned, got {tuple(box)}")
-        region = region.clip(-1, 1)
+        region = self._region(self.box if box is None else box)
         values = render(self.model.network, _sides(size, region), region.tolist(), "corners", clamp=None)
         return values[..., 0] * data.scale
+
+    def _region(self, box: Sequence[float]) -> np.ndarray:
+        """A box in [-1, 1]^d."""
+        data = self.dls.train_ds
+        d, ends = data.dimensions, np.asarray(box, dtype=float)
+        if ends.shape != (2 * d,) or not (ends[:d] < ends[d:]).all():
+            raise ValueError(f"`box` must be {d} starts, then {d} greater ends, got {list(box)}")
+        region = (ends - np.array(data.center * 2)) / data.scale
+        if not np.abs(region).max() <= 1 + 1e-6:
+            raise ValueError(f"`box` must lie in {self.box}, which was learned, got {list(box)}")
+        return region.clip(-1, 1)
 
     def mesh(
         self,
@@ -143,10 +151,18 @@ def _check_model(model: nn.Module, x: Tensor) -> None:
         raise ValueError(f"{needed}; it gives {shape[1:]} for each")
 
 
-def _sides(size: int | Sequence[int], region: np.ndarray) -> list[int]:
+def _sides(size: int | Sequence[int], region: np.ndarray) -> tuple[int, ...]:
     """One length per axis; an integer is that of the longest side."""
     d = len(region) // 2
-    if not isinstance(size, int):
-        return list(size)
     spans = region[d:] - region[:d]
-    return [max(2, round(size * span / spans.max())) for span in spans] if spans.max() > 0 else [size] * d
+    sides = [size] if isinstance(size, numbers.Integral) else list(size) if isinstance(size, Sequence) else []
+    if len(sides) not in (1, d) or any(not isinstance(n, numbers.Integral) or n < 2 for n in sides):
+        raise ValueError(f"`size` must be an integer of 2 or more, or {d} of them, got {size!r}")
+    if len(sides) == 1:
+        sides = [max(2, round(size * span / spans.max())) for span in spans]
+    if math.prod(sides) > MAX_SAMPLES:
+        raise ValueError(
+            f"`size`={size!r} asks for {math.prod(sides):,} samples, and {MAX_SAMPLES:,} fit into 1 GB: "
+            "use a smaller size, or one `box` after the other"
+        )
+    return tuple(sides)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from siren_fastai.models.finer import FinerLayer
 
-__all__ = ["GradientOf", "LaplacianOf"]
+__all__ = ["GradientOf", "LaplacianOf", "check_slopes"]
 
 
 class GradientOf(nn.Module):
@@ -27,7 +27,7 @@ class GradientOf(nn.Module):
         network: nn.Module,  # maps coordinates (n, d) to values (n, c)
     ):
         super().__init__()
-        _check_finer(network)
+        check_slopes(network)
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class LaplacianOf(nn.Module):
         network: nn.Module,  # maps coordinates (n, d) to values (n, c), twice differentiable
     ):
         super().__init__()
-        _check_finer(network)
+        check_slopes(network)
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +67,8 @@ class LaplacianOf(nn.Module):
             return torch.stack(curvatures, dim=1).view(len(x), -1, d).sum(2)
 
 
-def _check_finer(network: nn.Module) -> None:
+def check_slopes(network: nn.Module) -> None:
+    """Raise ValueError if a network has FINER layers that leave a factor out of their gradient."""
     if any(isinstance(layer, FinerLayer) and not layer.scale_gradient for layer in network.modules()):
         raise ValueError(
             "FINER's layers leave the factor |z| + 1 out of their gradient, so that it isn't the network's slope: "

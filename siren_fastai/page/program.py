@@ -103,7 +103,9 @@ def _check(program: Program) -> None:
         raise ValueError(f"a page draws clusters by networks of the same layers, whose widths may differ: {ADVICE}")
     for chain in chains:
         ends = [2, *(len(layer.bias) for layer in chain)]
-        if [layer.weight.shape[1] for layer in chain] != ends[:-1]:
-            raise ValueError(f"a page needs layers in a chain that reads two coordinates, got widths {ends}: {ADVICE}")
+        reads = [layer.weight.shape[1] for layer in chain]
+        if reads != ends[:-1]:
+            found = f"layers that read {reads} values and give {ends[1:]}"
+            raise ValueError(f"a page needs layers in a chain that reads two coordinates, got {found}: {ADVICE}")
         if ends[-1] not in (1, 3):
             raise ValueError(f"a page shows a gray or colour image, of 1 or 3 values, got {ends[-1]}")

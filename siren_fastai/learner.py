@@ -266,6 +266,7 @@ def siren_learner(
     lr: float = 5e-4,  # the default of `fit_fast` and `fit_one_cycle`
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay; fastai's default of its optimisers doesn't suit a SIREN
+    kind: type[PixelLearner] = PixelLearner,  # the learner's class
     **kwargs,
 ) -> PixelLearner:
     """A Learner for `dls` with defaults that were searched for speed (benchmarks/search.py): `learn.fit_fast(n)`.
@@ -278,6 +279,6 @@ def siren_learner(
         raise TypeError(f"`dls` has {len(dls.fits)} signals, one network each: use `stack_learner(dls)`")
     model = model_for(dls, model)
     metrics = default_metrics(dls) if metrics is None else metrics
-    learn = PixelLearner(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)
+    learn = kind(dls, model, opt_func=opt_func, lr=lr, moms=moms, wd=wd, metrics=metrics, **kwargs)
     check_widths(learn, any_output=kwargs.get("loss_func") is not None)
     return learn

@@ -19,8 +19,7 @@ def signal_gradients(
 ) -> Tensor:  # (*shape, c, d) float32, in values per unit of the coordinates, of which [-1, 1] has two
     """The derivatives of the cubic spline through all samples, by each of the d coordinates.
 
-    The field has an integral that goes through all samples, so that a fit can give them back exactly. Central
-    differences have not: they are blind to what alternates from sample to sample.
+    The field is that of a smooth function through all samples, so that a fit can give them back.
     Raises: ValueError unless `values` are finite floats with two samples or more along each axis.
     """
     values = torch.as_tensor(values).detach().cpu()

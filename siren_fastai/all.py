@@ -45,6 +45,7 @@ from siren_fastai.codec.compress import Compressed, compress
 from siren_fastai.coords import append_features, grid_coords, pixel_order
 from siren_fastai.coreset import coreset
 from siren_fastai.data import (
+    GradientDataLoaders,
     IndexedDL,
     PictureDataLoaders,
     PictureDataset,
@@ -77,6 +78,8 @@ from siren_fastai.fits.fit import fit_image
 from siren_fastai.fits.settings import FitSettings
 from siren_fastai.fits.state import Checkpoint
 from siren_fastai.freeze import freeze_, unfreeze_
+from siren_fastai.gradient_learner import GradientLearner, ImagePSNR, gradient_learner
+from siren_fastai.gradients import gradient_axes, mix_gradients, signal_gradients
 from siren_fastai.images import add_mean, load_image, save_image, subtract_mean, to_uint8
 from siren_fastai.init import apply_init_, center_output_
 from siren_fastai.inpainting.baselines import biharmonic_fill, harmonic_fill, mean_fill, nearest_fill, ray_fill
@@ -167,12 +170,15 @@ __all__ = [
     "FoldSplitter",
     "FreezeLayers",
     "GatedConv2d",
+    "GradientDataLoaders",
+    "GradientLearner",
     "GradientOf",
     "HoleDecibels",
     "HoleL1",
     "HolePSNR",
     "HypernetworkDecoder",
     "ImageManifoldDecoder",
+    "ImagePSNR",
     "IndexedDL",
     "InpaintingDataset",
     "InpaintingLearner",
@@ -251,6 +257,8 @@ __all__ = [
     "frechet_distance",
     "freeze_",
     "frequency_error",
+    "gradient_axes",
+    "gradient_learner",
     "glyphs28",
     "glyphs_dataloaders",
     "grid_coords",
@@ -280,6 +288,7 @@ __all__ = [
     "load_start",
     "load_study",
     "mean_fill",
+    "mix_gradients",
     "mixed_dataloaders",
     "mosaic",
     "muon",
@@ -310,6 +319,7 @@ __all__ = [
     "set_seed",
     "show_pictures",
     "show_sounds",
+    "signal_gradients",
     "signed_error",
     "siren_filling",
     "siren_layer",

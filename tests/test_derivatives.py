@@ -1,11 +1,13 @@
 """Derivatives of networks: against formulas and finite differences, without gradients, in training, of every layer."""
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import nn
 
+from siren_fastai.models.chain_rule import has_written_slopes
 from siren_fastai.models.derivatives import GradientOf, LaplacianOf
 from siren_fastai.models.field import field_model
 from siren_fastai.models.finer import finer_model
@@ -95,13 +97,37 @@ def test_the_fused_sine_layer_has_the_derivatives_of_plain_operators(derivative)
     plain = sirens()
     for layer in plain[:-1]:
         layer.linear.register_forward_hook(lambda *_: None)  # hooks are run, so the layer isn't fused
-    assert network[0]._fusable(coords) and not plain[0]._fusable(coords)
+    assert network[0].fusable(coords) and not plain[0].fusable(coords)
     fused, expected = derivative(network)(coords), derivative(plain)(coords)
     torch.testing.assert_close(fused, expected)
     for found, wanted in zip((fused, expected), (network, plain), strict=True):
         found.square().mean().backward()
         assert wanted[0].linear.weight.grad.abs().max() > 0
     torch.testing.assert_close(network[1].linear.weight.grad, plain[1].linear.weight.grad)
+
+
+@pytest.mark.parametrize("dims", [(1, 8, 1), (2, 16, 16, 3), (3, 8, 12, 8, 2)])
+def test_the_chain_rule_written_out_is_automatic_differentiation(dims):
+    network, coords = sirens(dims), positions(d=dims[0])
+    network[0].gain, network[-2].omega_0 = 1.7, 3.0
+    hooked = copy.deepcopy(network)
+    hooked.register_forward_hook(lambda *_: None)  # which only a call of the network runs
+    assert has_written_slopes(network, coords) and not has_written_slopes(hooked, coords)
+    found, expected = GradientOf(network)(coords), GradientOf(hooked)(coords)
+    torch.testing.assert_close(found, expected)
+    for slopes in (found, expected):
+        (slopes**3).sum().backward()
+    for weight, wanted in zip(network.parameters(), hooked.parameters(), strict=True):
+        torch.testing.assert_close(weight.grad, wanted.grad)
+
+
+def test_networks_that_are_no_plain_sirens_are_left_to_automatic_differentiation():
+    coords = positions()
+    others = (sirens(final="sine"), sirens(bias=False), finer_model(2, 1, 8, 1, scale_gradient=True).double())
+    for network in (*others, nn.Sequential(nn.Linear(2, 2)).double(), Waves()):
+        assert not has_written_slopes(network, coords)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not has_written_slopes(sirens(), coords)
 
 
 @pytest.mark.parametrize("family", ["siren", "wire", "gauss", "fourier", "rbf", "nerf"])

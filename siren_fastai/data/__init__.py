@@ -1,6 +1,7 @@
 """Data for fastai: batches that are one indexing operation; signals and collections of images as DataLoaders."""
 
 from siren_fastai.data.dataset import PixelDataset
+from siren_fastai.data.gradients import GradientDataLoaders
 from siren_fastai.data.indexed import IndexedDL
 from siren_fastai.data.loader import PixelDL
 from siren_fastai.data.loaders import PixelDataLoaders
@@ -15,6 +16,7 @@ from siren_fastai.data.picture_sets import (
 from siren_fastai.data.pictures import PictureDataset, PictureDL
 
 __all__ = [
+    "GradientDataLoaders",
     "IndexedDL",
     "PictureDL",
     "PictureDataLoaders",

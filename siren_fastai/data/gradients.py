@@ -1,6 +1,7 @@
 """The gradients of a signal as fastai DataLoaders, with what they don't say: the signal's mean."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,43 +10,54 @@ from torch import Tensor
 
 from siren_fastai.coords import GRIDS
 from siren_fastai.data.loaders import PixelDataLoaders
-from siren_fastai.gradients import signal_gradients
+from siren_fastai.gradients import DENSITY, gradient_axes, signal_gradients, signal_shape
 from siren_fastai.images import load_image
 
-__all__ = ["GradientDataLoaders"]
+__all__ = ["GradientDataLoaders", "Signal"]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is known of the signal besides its gradients."""
+
+    shape: tuple[int, ...]  # its samples along each axis
+    grid: str  # where they lie, one of `coords.GRIDS`
+    mean: Tensor  # (c,) of its samples
 
 
 class GradientDataLoaders(PixelDataLoaders):
-    """Loaders of coordinates and gradients (n, c * d), for `gradient_learner`."""
+    """Loaders of coordinates and gradients (n, c * d), for `gradient_learner`. `image` is the truth, if it is known."""
+
+    image: Tensor | None = None
 
     @classmethod
-    @delegates(PixelDataLoaders.from_array.__func__, but=["value_range", "off_grid"])
+    @delegates(PixelDataLoaders.from_array.__func__, but=["value_range", "off_grid", "rate", "time_scale"])
     def from_gradients(
         cls,
-        gradients: Tensor | np.ndarray,  # (*shape, c, d), as `signal_gradients` gives them
+        gradients: Tensor | np.ndarray,  # (*positions, c, d), as `signal_gradients` gives them
         mean: float | Sequence[float] | Tensor = 0.5,  # of the signal: a number, or one for each channel
-        coords: str = "centers",  # the regular grid on which the gradients were taken
+        coords: str = "centers",  # the regular grid on which the signal's samples lie
+        density: int = DENSITY,  # of the gradients, as `signal_gradients` was given it
         **kwargs,
     ) -> "GradientDataLoaders":
         """From a field of gradients, such as one of `mix_gradients`. Signals that differ by a constant have the same.
 
-        The other options are those of `from_array`.
+        The other options are those of `from_array`, for which the field is an array at its own positions.
         Raises: as `from_array`; ValueError for another number of derivatives than axes, or of means than channels.
         """
         gradients = torch.as_tensor(gradients)
         if gradients.dim() < 3 or gradients.shape[-1] != gradients.dim() - 2:
             raise ValueError(
-                "`gradients` must be (*shape, channels, axes), as `signal_gradients(image)` gives them, got "
+                "`gradients` must be (*positions, channels, axes), as `signal_gradients(image)` gives them, got "
                 f"{tuple(gradients.shape)}"
             )
         if not isinstance(coords, str) or coords not in GRIDS:
-            raise ValueError(f"`coords` must be the gradients' regular grid, one of {GRIDS}, got {coords!r}")
-        mean, c = torch.as_tensor(mean, dtype=torch.float32).cpu(), gradients.shape[-2]
-        if mean.numel() not in (1, c) or mean.dim() > 1:
-            raise ValueError(f"`mean` must be a number or one for each of {c} channels, got {tuple(mean.shape)}")
-        dls = cls.from_array(gradients.flatten(-2), coords=coords, **kwargs)
-        for data in (dls.train_ds, dls.valid_ds):
-            data.mean = mean.expand(c).clone()
+            raise ValueError(f"`coords` must be the signal's regular grid, one of {GRIDS}, got {coords!r}")
+        shape = signal_shape(gradients.shape[:-2], density)
+        signal = Signal(shape, coords, _channel_means(mean, gradients.shape[-2]))
+        positions = torch.cartesian_prod(*gradient_axes(shape, coords, density)).view(-1, len(shape)).float()
+        dls = cls.from_array(gradients.flatten(-2), coords=positions, **kwargs)
+        dls.train_ds.signal = dls.valid_ds.signal = signal
         return dls
 
     @classmethod
@@ -56,8 +68,22 @@ class GradientDataLoaders(PixelDataLoaders):
         size: int | tuple[int, int] | None = None,  # an integer for the shorter side, or (height, width)
         mode: str | None = None,  # "gray" or "rgb"; None as it is
         coords: str = "centers",  # a regular grid
+        density: int = DENSITY,  # positions between each pixel and the next, as for `signal_gradients`
         **kwargs,
     ) -> "GradientDataLoaders":
-        """From the gradients of an image in [0, 1], loaded by `load_image`, and its mean colour."""
+        """From the gradients of an image in [0, 1], loaded by `load_image`, and its mean colour.
+
+        The image itself is kept as `dls.image`, which is compared with the fit and never trained on.
+        """
         image = load_image(source, size=size, mode=mode)
-        return cls.from_gradients(signal_gradients(image, coords), image.mean((0, 1)), coords=coords, **kwargs)
+        gradients = signal_gradients(image, coords, density)
+        dls = cls.from_gradients(gradients, image.mean((0, 1)), coords=coords, density=density, **kwargs)
+        dls.image = image
+        return dls
+
+
+def _channel_means(mean, c: int) -> Tensor:
+    mean = torch.as_tensor(mean, dtype=torch.float32).cpu()
+    if mean.numel() not in (1, c) or mean.dim() > 1:
+        raise ValueError(f"`mean` must be a number or one for each of {c} channels, got {tuple(mean.shape)}")
+    return mean.expand(c).clone()

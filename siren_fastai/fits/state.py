@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from siren_fastai.coords import region_size
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.fits.packing import load_optimizer_
+from siren_fastai.gradient_learner import GradientLearner
 from siren_fastai.learner import PixelLearner, siren_learner
 from siren_fastai.page.save import save_page
 from siren_fastai.render import render
@@ -106,10 +107,13 @@ def checkpoint_of(
 ) -> Checkpoint:
     """Return the learner's network, data grid and optimiser state as a `Checkpoint`; nothing is copied.
 
-    `epoch` counts the rows of `MetricHistory`, and is 0 without it.
+    `epoch` counts the rows of `MetricHistory`, and is 0 without it. Of a `GradientLearner` it is a copy of the network
+    that is the signal, and has no optimiser state.
     """
     data, state = learn.dls.train_ds, None if learn.opt is None else learn.opt.state_dict()
     epochs = len(learn.metric_history.rows) if hasattr(learn, "metric_history") else 0
+    if isinstance(learn, GradientLearner):
+        return Checkpoint(learn.signal_network(), data.signal.shape, data.signal.grid, epoch=epochs)
     return Checkpoint(
         learn.model, data.shape, data.grid, data.value_range, epochs, optimizer=state, output_range=data.value_range
     )

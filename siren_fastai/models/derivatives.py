@@ -1,12 +1,13 @@
 """Derivatives of a network by its coordinates, as modules: fit them, and the network is what has these derivatives.
 
-They are taken by automatic differentiation, so that they are exact for every network, and can be trained.
+They are exact for every network, and can be trained: automatic differentiation, and for plain SIRENs the chain rule.
 Source: Sitzmann et al. 2020, arXiv:2006.09661, sec. 4.1 (images from gradients and Laplacians).
 """
 
 import torch
 from torch import Tensor, nn
 
+from siren_fastai.models.chain_rule import has_written_slopes, written_slopes
 from siren_fastai.models.finer import FinerLayer
 
 __all__ = ["GradientOf", "LaplacianOf", "check_slopes"]
@@ -32,6 +33,8 @@ class GradientOf(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         _check_coords(x)
+        if has_written_slopes(self.network, x):
+            return written_slopes(self.network, x)
         kept = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
             x = _differentiable(x, kept)

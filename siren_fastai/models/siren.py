@@ -12,7 +12,7 @@ from torch.nn.modules import module as torch_module
 
 from siren_fastai.models.layer import NumberedLayer
 
-__all__ = ["Sine", "SineLayer", "check_dims", "sine_layers", "siren_layer", "siren_model"]
+__all__ = ["Sine", "SineLayer", "check_dims", "is_hooked", "sine_layers", "siren_layer", "siren_model"]
 
 
 MAX_HIDDEN_OMEGA, HIDDEN_OMEGA = 100.0, 30.0  # the greatest that hidden layers share by default, and else theirs
@@ -109,20 +109,24 @@ class SineLayer(NumberedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.gain == 1.0 else self.gain * x
-        if self._fusable(x):
+        if self.fusable(x):
             if not torch.is_grad_enabled():  # nothing is kept: the sine takes the product's place
                 return _phase(x, self.linear.weight, self.linear.bias, self.omega_0).sin_()
             return _SineLinear.apply(x, self.linear.weight, self.linear.bias, self.omega_0)[0]
         return torch.sin(self.omega_0 * self.linear(x))
 
-    def _fusable(self, x: Tensor) -> bool:
+    def phase(self, x: Tensor) -> Tensor:
+        """The sine's argument; for layers that are `fusable`."""
+        return _phase(x if self.gain == 1.0 else self.gain * x, self.linear.weight, self.linear.bias, self.omega_0)
+
+    def fusable(self, x: Tensor) -> bool:
         """Whether one fused operator gives what `linear` and a sine would.
 
         Plain operators serve compilers and tracers, mixed precision, which chooses types by operator, and a `linear`
         that does more than multiply: a subclass, or one with hooks.
         """
         linear = self.linear
-        if getattr(linear.forward, "__func__", None) is not nn.Linear.forward or _is_hooked(linear):
+        if getattr(linear.forward, "__func__", None) is not nn.Linear.forward or is_hooked(linear):
             return False
         plain = x.dim() != 2 or linear.bias is None or x.dtype != linear.weight.dtype
         recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
@@ -132,7 +136,7 @@ class SineLayer(NumberedLayer):
         return f"omega_0={self.omega_0:g}" + (f", gain={self.gain:.4g}" if self.gain != 1.0 else "")
 
 
-def _is_hooked(module: nn.Module) -> bool:
+def is_hooked(module: nn.Module) -> bool:
     """Whether a call of `module` runs anything besides `forward`: the test of PyTorch's `Module.__call__`."""
     own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return bool(own) or any(GLOBAL_HOOKS)

@@ -1,5 +1,6 @@
 """Signed distances: exact shapes, points on surfaces, the loss and its gradients, a Learner, meshes, errors."""
 
+import random
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from torch import nn
 
+from siren_fastai.data.share import Share
 from siren_fastai.distances.data import SurfaceDataLoaders
 from siren_fastai.distances.learner import distance_learner, start_as_ball_
 from siren_fastai.distances.loss import DistanceLoss, WithGradient
@@ -189,6 +191,19 @@ def test_a_batch_is_surface_points_and_as_many_free_positions_drawn_anew():
     for position, target in zip(x[half:], y[half:], strict=True):
         assert target[0] in data.distances[(data.free == position).all(1)]
     assert not torch.equal(x[half:], dls.one_batch()[0][half:])
+
+
+def test_two_processes_divide_the_batches_of_one():
+    def batches(rank, count, bs):
+        dl = loaders(n=100, bs=bs).train
+        dl.share, dl.rng = Share(rank, count), random.Random(1)
+        return list(dl)
+
+    for (x, y), *parts in zip(batches(0, 1, 50), batches(0, 2, 25), batches(1, 2, 25), strict=True):
+        n = len(x) // 2
+        for whole, (a, b) in ((x, (parts[0][0], parts[1][0])), (y, (parts[0][1], parts[1][1]))):
+            torch.testing.assert_close(torch.cat([a[: n // 2], b[: n // 2]]), whole[:n])
+            torch.testing.assert_close(torch.cat([a[n // 2 :], b[n // 2 :]]), whole[n:])
 
 
 def test_free_positions_are_spread_evenly_and_the_same_each_time():

@@ -85,8 +85,7 @@ class SurfaceDL(IndexedDL):
     def do_batch(self, b) -> tuple[Tensor, Tensor]:
         b, data = self.before_batch(b), self.dataset
         drawn = torch.randint(len(data.free), (batch_size(b),), generator=self.device_generator(), device=data.device)
-        drawn = self.share.of(drawn) if self.share.count > 1 else drawn  # every process has drawn the same
-        on, free = self.create_batch(self.own_part(b)), data.free_at(drawn)
+        on, free = self.create_batch(self.own_part(b)), data.free_at(self.share.of(drawn))  # all drew the same
         return tuple(torch.cat(parts) for parts in zip(on, free, strict=True))
 
 

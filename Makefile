@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # Kernels as older and other processors have them: their sums differ in the last bits, and no test may depend on those.
-OTHER_KERNELS := MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1
+OTHER_KERNELS := MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=default
+
+# A process per core, each with one thread: most tests are too small to use more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test docs format clean
 
@@ -14,8 +17,8 @@ demo: .venv/demo.stamp  ## fit a bundled picture; results in demo/
 test: .venv/test.stamp docs  ## every lint, the documentation and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
-	$(OTHER_KERNELS) $(BIN)/python -m pytest -q -m numerics
+	$(PYTEST)
+	$(OTHER_KERNELS) $(PYTEST) -q -m numerics
 
 # A warning is an error, and the pages may load nothing from elsewhere: they are read offline too.
 docs: .venv/docs.stamp  ## the documentation in build/html/index.html

@@ -38,7 +38,7 @@ smartquotes = False  # `--size` in running text is two hyphens
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_extra_path = ["_extra"]
+html_extra_path = ["_extra", "cat.html"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "default"
@@ -47,6 +47,7 @@ pygments_style = "default"
 def setup(app):
     app.connect("builder-inited", lambda app: reference.write(DOCS / "reference"))
     app.connect("source-read", unlink_folders)
+    app.connect("source-read", link_to_the_web_page)
 
 
 def unlink_folders(app, docname, source):
@@ -54,3 +55,9 @@ def unlink_folders(app, docname, source):
     here = (DOCS.parent / docname).parent
     link = r"\[([^\]]*)\]\(([^)#:\s]+)\)"
     source[0] = re.sub(link, lambda match: match[1] if (here / match[2]).is_dir() else match[0], source[0])
+
+
+def link_to_the_web_page(app, docname, source):
+    """A page with endless zoom lies beside the site's own and is opened; Sphinx alone would offer it as a download."""
+    up = "../" * docname.count("/")
+    source[0] = re.sub(r"\[([^\]]*)\]\((?:docs/)?cat\.html\)", rf'<a href="{up}cat.html">\1</a>', source[0])

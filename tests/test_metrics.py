@@ -1,5 +1,6 @@
 """PSNR and SSIM over an epoch equal scikit-image's on the whole image, for any batch size."""
 
+import gc
 import math
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import siren_learner
-from siren_fastai.metrics import PSNR, SSIM, default_metrics
+from siren_fastai.metrics import PSNR, SNR, SSIM, BatchRows, default_metrics
 from siren_fastai.models.siren import siren_model
 
 pytestmark = pytest.mark.numerics
@@ -153,3 +154,23 @@ def test_psnr_needs_no_float64_on_the_device_and_loses_nothing_by_it():
             metric.accumulate(learn)
         value = metric.value
     assert value == pytest.approx(40.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", [PSNR(2.0, -1.0), SNR()])
+def test_a_metric_keeps_no_tensor_per_batch(metric):
+    def tensors_after(batches):
+        for _ in range(batches):
+            metric.accumulate(SimpleNamespace(dl=None, pred=torch.zeros(8, 1), yb=(torch.ones(8, 1),)))
+        gc.collect()
+        return sum(type(found) is torch.Tensor for found in gc.get_objects())
+
+    assert tensors_after(10) == tensors_after(300)  # each would split the heap of large batches
+    assert metric.value == pytest.approx(10 * math.log10(4) if type(metric) is PSNR else 0)
+
+
+@pytest.mark.parametrize("n", [0, 1, 256, 700])
+def test_rows_of_batches_come_back_in_their_order(n):
+    kept, rows = BatchRows(), torch.arange(2.0 * n).view(n, 2)
+    for row in rows:
+        kept.append(row)
+    assert torch.equal(kept.rows(), rows) if n else kept.rows() is None

@@ -10,6 +10,7 @@ from torch import Tensor
 from siren_fastai.analysis.records import RECORD_COLUMNS
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.files import replacing
+from siren_fastai.metrics import BatchRows
 from siren_fastai.quality import psnr_from_mse
 
 __all__ = ["StackHistory"]
@@ -30,10 +31,10 @@ class StackHistory(Callback):
     order = MetricHistory.order + 1  # it reads the row of that callback
 
     def __init__(self):
-        self.rows, self.sums, self.batches, self.finite_steps, self.seen = [], [], [], None, 0
+        self.rows, self.sums, self.batches, self.finite_steps, self.seen = [], BatchRows(), [], None, 0
 
     def before_fit(self):
-        self.smooth, self.smoothed, self.sums = 0.0, 0, []
+        self.smooth, self.smoothed, self.sums = 0.0, 0, BatchRows()
 
     def after_loss(self):
         if not (self.training and self.metric_history.recording):
@@ -46,7 +47,7 @@ class StackHistory(Callback):
         self.seen = self.seen + self._known(self.yb[0])
 
     def before_validate(self):
-        self.sums, self.count = [], 0
+        self.sums, self.count = BatchRows(), 0
 
     def after_batch(self):
         if not self.training and self.metric_history.recording:
@@ -67,12 +68,12 @@ class StackHistory(Callback):
         return torch.stack([error.square().sum((0, 2)) for error in errors])
 
     def after_epoch(self):
-        if not (self.sums and self.metric_history.recording):
+        if not (self.sums.count and self.metric_history.recording):
             return
         count = torch.as_tensor(self.count).cpu()
-        raw, clamped = (torch.stack(self.sums).cpu().double().sum(0) / count).tolist()
+        raw, clamped = (self.sums.rows().double().sum(0) / count).tolist()
         losses = (self.smooth / (1 - BETA**self.smoothed)).tolist()
-        progress, n, self.sums = self.metric_history.rows[-1], len(raw), []
+        progress, n, self.sums = self.metric_history.rows[-1], len(raw), BatchRows()
         seen = torch.as_tensor(self.seen).expand(n).tolist()
         for network, rate in enumerate(self.learn.rates):
             row = {"network": network} | {name: progress[name] for name in RECORD_COLUMNS}

@@ -94,14 +94,14 @@ def fastai2_ours(image, seed, cap):
     return fastai2_fit(learn, Clock(image, learn.render, cap, every_s=2.0))
 
 
-def official(image, seed, cap):
+def official(image, seed, cap, every_s=5.0):
     torch.manual_seed(seed)
     fused = siren_model([2, 256, 256, 256, 256, image.shape[-1]])  # its weights; the operators are torch's own
     net = nn.Sequential(plain(fused[:-1]), fused[-1])
     data = PixelDataLoaders.from_image(image, coords="corners").train_ds
-    goal = data.values * 2 - 1
+    net, goal = net.to(data.device), data.values * 2 - 1
     return full_batch(net, lambda: nn.functional.mse_loss(net(data.coords), goal), image, cap,
-                      lambda: (net(data.coords).view(image.shape) + 1) / 2)  # fmt: skip
+                      lambda: (net(data.coords).view(image.shape) + 1) / 2, every_s)  # fmt: skip
 
 
 def siren_pytorch(image, seed, cap):
@@ -115,10 +115,10 @@ def siren_pytorch(image, seed, cap):
     return full_batch(wrapper, lambda: wrapper(goal), image, cap, lambda: wrapper()[0].permute(1, 2, 0))
 
 
-def full_batch(net, loss_of, image, cap, predict):
+def full_batch(net, loss_of, image, cap, predict, every_s=5.0):
     """Adam 1e-4 on all pixels at once."""
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
-    clock, stop = Clock(image, torch.no_grad()(predict), cap, every_s=5.0), False
+    clock, stop = Clock(image, torch.no_grad()(predict), cap, every_s), False
     while not stop:
         start = now()
         optimizer.zero_grad()

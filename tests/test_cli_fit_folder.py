@@ -5,6 +5,8 @@ import json
 import pytest
 from cli_runs import TINY, check_same_fit, fit, old_run, picture_file
 
+from siren_fastai.locks import lock_folder
+
 pytestmark = pytest.mark.slow
 
 
@@ -69,6 +71,16 @@ def test_a_folder_that_no_fit_wrote_is_never_erased(tmp_path, photos, capsys):
     assert fit_all(tmp_path, photos, "--y") == 2
     assert "was not written by `fit`" in capsys.readouterr().err
     assert (tmp_path / "run" / "a" / "notes.txt").read_text() == "mine"
+
+
+def test_a_second_run_at_the_same_time_changes_nothing_and_is_an_error(tmp_path, photos, capsys):
+    assert fit_all(tmp_path, photos) == 0
+    picture_file(photos / "c.png", 10, 10, 3)
+    with lock_folder(tmp_path / "run"):
+        assert fit_all(tmp_path, photos) == 2
+    assert "another process is writing to" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "c").exists()
+    assert fit_all(tmp_path, photos) == 0 and (tmp_path / "run" / "c" / "scores.json").is_file()
 
 
 def test_y_replaces_an_earlier_fit_of_the_image(tmp_path, photos):

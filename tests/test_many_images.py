@@ -17,6 +17,7 @@ from siren_fastai.default_model import fast_model
 from siren_fastai.fits.checkpoint import load_checkpoint
 from siren_fastai.images import save_image
 from siren_fastai.learner import siren_learner
+from siren_fastai.locks import LOCK, lock_folder
 from siren_fastai.stacks.learner import stack_learner
 
 pytestmark = pytest.mark.numerics
@@ -130,6 +131,16 @@ def test_saved_files_are_not_replaced_unasked(folder, tmp_path):
     learn.save_fields(target, overwrite=True)
     assert load_checkpoint(target / "c.safetensors").size == (9, 9)
     assert (target / "c.csv").read_text() == "mine"  # nothing was trained, so there is no history to write
+
+
+def test_two_processes_do_not_write_to_one_folder(folder, tmp_path):
+    learn = quiet(stack_learner(PixelDataLoaders.from_images(folder), WIDTHS))
+    target = tmp_path / "fields"
+    target.mkdir()
+    with lock_folder(target), pytest.raises(BlockingIOError, match="another process is writing"):
+        learn.save_fields(target)
+    assert [path.name for path in target.iterdir()] == [LOCK]
+    assert len(learn.save_fields(target)) == 3
 
 
 def test_images_of_one_name_get_names_of_their_own():

@@ -119,6 +119,20 @@ def test_values_and_gradients_are_those_of_the_network_with_and_without_gradient
         torch.testing.assert_close(model(x), expected)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_siren_has_the_values_and_slopes_of_automatic_differentiation(scale):
+    torch.manual_seed(0)
+    network, x, weights = siren_model([3, 16, 16, 1], 10), torch.rand(20, 3) * 2 - 1, torch.randn(20, 4)
+    for layer in network[:-1]:
+        layer.gain = scale
+    both = WithGradient(network)(x), WithGradient(nn.Sequential(network))(x)  # which only the first knows by its layers
+    torch.testing.assert_close(*both)
+    found, expected = (torch.autograd.grad((weights * y).sum(), [*network.parameters()]) for y in both)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(WithGradient(network)(x), both[0].detach())
+
+
 def test_a_network_whose_gradient_is_not_its_slope_is_refused():
     with pytest.raises(ValueError, match="scale_gradient"):
         WithGradient(finer_model(2, 1, 8, 1))

@@ -6,6 +6,7 @@ Source: Sitzmann et al. 2020, arXiv:2006.09661, eq. 6 and supplement 5; weights 
 import torch
 from torch import Tensor, nn
 
+from siren_fastai.models.chain_rule import has_written_slopes, values_and_slopes
 from siren_fastai.models.derivatives import check_slopes
 
 __all__ = ["DistanceLoss", "WithGradient"]
@@ -28,6 +29,8 @@ class WithGradient(nn.Module):
         self.network = network
 
     def forward(self, coords: Tensor) -> Tensor:
+        if has_written_slopes(self.network, coords):
+            return torch.cat(values_and_slopes(self.network, coords), dim=1)
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             coords = coords.detach().requires_grad_()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from siren_fastai.models.siren import SineLayer, is_hooked
 
-__all__ = ["has_written_slopes", "written_slopes"]
+__all__ = ["has_written_slopes", "values_and_slopes", "written_slopes"]
 
 
 def has_written_slopes(
@@ -32,11 +32,29 @@ def written_slopes(
 
     Shapes: (n, d) -> (n, c * d), the d derivatives of channel 0 first.
     """
-    *layers, output = network
+    return _slopes(network, _phases(network, x)[0])
+
+
+def values_and_slopes(
+    network: nn.Sequential,  # one that `has_written_slopes` accepts
+    x: Tensor,  # (n, d)
+) -> tuple[Tensor, Tensor]:  # (n, c) and (n, c * d)
+    """What `network` gives, and `written_slopes`, by one pass through its layers."""
+    phases, last = _phases(network, x)
+    return network[-1](last), _slopes(network, phases)
+
+
+def _phases(network: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The argument of every sine, and the last sine."""
     phases = []
-    for layer in layers:
+    for layer in network[:-1]:
         phases.append(layer.phase(x))
         x = phases[-1].sin()
+    return phases, x
+
+
+def _slopes(network: nn.Sequential, phases: list[Tensor]) -> Tensor:
+    *layers, output = network
     slopes = output.weight[:, None]  # (c, 1, width), then (c, n, width of each layer before)
     for layer, phase in zip(reversed(layers), reversed(phases), strict=True):
         slopes = (slopes * phase.cos()) @ (layer.omega_0 * layer.gain * layer.linear.weight)

@@ -1,6 +1,6 @@
 """Two seconds of sound at 16 kHz, fitted on one core: the SNR and the processor seconds of training.
 
-python benchmarks/audio.py [--epochs 60] [--seeds 0 1 2] [--recipe]
+python benchmarks/audio.py [--epochs 60] [--seeds 0 1 2] [--recipe] [--name audio]
 
 Two sounds that are made by formula: plucked strings, and vowels with a gliding pitch. `siren_learner` with its defaults
 and `fit_fast`; with `--recipe` also, for as many processor seconds, the recipe of the SIREN paper's audio script: all
@@ -15,6 +15,7 @@ import torch
 from fastai.torch_core import set_seed
 from report import report
 
+from siren_fastai.audio.figures import spectrogram
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.learner import siren_learner
 from siren_fastai.models.siren import siren_model
@@ -51,14 +52,21 @@ def _scaled(sound: np.ndarray) -> np.ndarray:
     return (0.8 * sound / np.abs(sound).max()).astype(np.float32)
 
 
-def default_fit(sound: np.ndarray, seed: int, epochs: int) -> tuple[float, float]:
-    """The SNR in dB and the processor seconds of `fit_fast`."""
+def fitted(sound: np.ndarray, seed: int, epochs: int) -> tuple[np.ndarray, float]:
+    """The samples (n,) of the default network after `fit_fast`, and the processor seconds of training."""
     set_seed(seed, reproducible=True)
     learn = siren_learner(PixelDataLoaders.from_audio(sound, RATE))
     start = time.process_time()
     with learn.no_bar(), learn.no_logging():
         learn.fit_fast(epochs)
-    return snr(learn.render()[:, 0], sound), time.process_time() - start
+    seconds = time.process_time() - start
+    return learn.render()[:, 0].numpy(), seconds
+
+
+def default_fit(sound: np.ndarray, seed: int, epochs: int) -> tuple[float, float]:
+    """The SNR in dB and the processor seconds of `fit_fast`."""
+    rendered, seconds = fitted(sound, seed, epochs)
+    return snr(rendered, sound), seconds
 
 
 def recipe_fit(sound: np.ndarray, seed: int, seconds: float) -> tuple[float, float]:
@@ -76,6 +84,19 @@ def recipe_fit(sound: np.ndarray, seed: int, seconds: float) -> tuple[float, flo
         return snr(model(data.coords)[:, 0], sound), time.process_time() - start
 
 
+def draw(axes, seed: int = 0, epochs: int = 60) -> None:
+    """Draw spectrograms up to 8 kHz: the plucked strings, and below them the network that was fitted to them."""
+    sound = strings()
+    powers = [spectrogram(samples, RATE)[2] for samples in (fitted(sound, seed, epochs)[0], sound)]
+    levels = [10 * np.log10(np.maximum(found / powers[1].max(), 1e-9)) for found in powers]
+    gap = np.full((len(levels[0]) // 40, levels[0].shape[1]), np.nan)
+    shown = np.vstack([levels[0], gap, levels[1]])
+    axes.imshow(shown, origin="lower", aspect="auto", vmin=-90, vmax=0, cmap="magma", interpolation="nearest")
+    for name, height in {"network": len(levels[0]) - 12, "sound": len(shown) - 12}.items():
+        axes.text(1, height, name, color="white", va="top", fontsize=9)
+    axes.axis("off")
+
+
 def row(sound: str, way: str, found: list[tuple[float, float]]) -> dict:
     levels, seconds = zip(*sorted(found), strict=True)
     span = f"{levels[0]:.2f}–{levels[-1]:.2f}"
@@ -89,6 +110,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipe", action="store_true", help="the paper's recipe too, for as many seconds")
+    parser.add_argument("--name", default="audio", help="of the results' file")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
@@ -100,7 +122,7 @@ def main():
             seconds = rows[-1]["processor seconds"]
             rows.append(row(name, "the paper's recipe", [recipe_fit(sound, seed, seconds) for seed in args.seeds]))
             print(rows[-1], flush=True)
-    report("audio", rows, {"seeds": args.seeds, "epochs": args.epochs})
+    report(args.name, rows, {"seeds": args.seeds, "epochs": args.epochs})
 
 
 if __name__ == "__main__":

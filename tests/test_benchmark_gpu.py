@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fastai.torch_core import default_device
+from fastai.torch_core import defaults
 
 from siren_fastai.images import save_image
 
@@ -25,12 +25,11 @@ def gpu(monkeypatch):
 
 
 @pytest.fixture
-def parts(gpu):
+def parts(gpu, monkeypatch):
     import gpu_parts
 
-    default_device(False)
-    yield gpu_parts
-    default_device(-1)
+    monkeypatch.setattr(defaults, "use_cuda", False)
+    return gpu_parts
 
 
 def printed(text, mark):

@@ -12,10 +12,11 @@ import torch
 from cli_runs import picture_file
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
-from learners import picture, quiet
+from learners import picture, quiet, small_autoencoder
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from siren_fastai.analysis.history import read_history
+from siren_fastai.autoencoder.learner import autoencoder_learner
 from siren_fastai.callbacks.apply_init import ApplyInit
 from siren_fastai.callbacks.cluster_features import ClusterFeatures
 from siren_fastai.callbacks.count_samples import CountSamples
@@ -24,17 +25,25 @@ from siren_fastai.callbacks.diagnose import Diagnose
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.sample_positions import SamplePositions
 from siren_fastai.callbacks.save_picture_at import SavePictureAt
 from siren_fastai.callbacks.smooth_hole import SmoothHole
 from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.codec.clusters import Clusters
 from siren_fastai.codec.compress import compress
-from siren_fastai.data import PixelDataLoaders
+from siren_fastai.data import PictureDataLoaders, PixelDataLoaders
+from siren_fastai.data.gradients import GradientDataLoaders
+from siren_fastai.datasets.tiles import tile_images
 from siren_fastai.default_model import fast_model
+from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.learner import distance_learner
+from siren_fastai.distances.shapes import ball, surface_points
 from siren_fastai.fits.checkpoint import load_checkpoint, save_checkpoint
 from siren_fastai.fits.fit import fit_image
 from siren_fastai.fits.settings import FitSettings
+from siren_fastai.gradient_learner import gradient_learner
 from siren_fastai.init import apply_init_
+from siren_fastai.inpainting.coordinates import siren_filling
 from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR, SSIM
 from siren_fastai.models.derivatives import GradientOf, LaplacianOf
@@ -163,7 +172,7 @@ def test_networks_and_data_of_other_devices_are_brought_together(device):
     there = PixelDataLoaders.from_array(values, bs=40, value_range=(0, 1), device="cpu")
     assert there.train_ds.values.device.type == "cpu"
     here.dls.to(device)
-    here.fit(1)
+    here.fit(1, reset_opt=True)  # an optimiser's state stays where it was made
     assert devices_of(here) == {device}
 
 
@@ -248,6 +257,30 @@ def test_random_numbers_of_a_scheme_come_from_a_generator_of_either_device(devic
     apply_init_(models[0].to(device), 33, torch.Generator(device).manual_seed(0))
     apply_init_(models[0], "fast")
     assert all(p.isfinite().all() for p in models[0].parameters())
+
+
+def test_gradients_distances_codes_and_holes_are_learned_on_the_device(device):
+    image, known = picture(16, 20), np.ones((16, 20), bool)
+    known[5:9, 6:12] = False
+    slopes = GradientDataLoaders.from_image(image, bs=100, device=device)
+    points = SurfaceDataLoaders.from_points(*surface_points(ball(), 200, 2), bs=64, device=device)
+    tiles = PictureDataLoaders.from_images(tile_images(84, size=16)[0], bs=20, flip=True, shift=2, device=device)
+    learners = {
+        "gradients": gradient_learner(slopes, [2, 16, 16, 3]),
+        "distances": distance_learner(points, siren_model([2, 16, 16, 1])),
+        "codes": autoencoder_learner(tiles, small_autoencoder(), cbs=SamplePositions(40)),
+    }
+    for name, learn in learners.items():
+        quiet(learn).fit(2)
+        assert {p.device.type for p in learn.model.parameters()} == {device}, name
+        assert all(p.isfinite().all() for p in learn.model.parameters()), name
+    assert learners["gradients"].render().shape == (16, 20, 3)
+    assert learners["distances"].render(size=9).isfinite().all()
+    assert learners["codes"].get_preds()[0].isfinite().all()
+    filled = siren_filling(
+        torch.as_tensor(image), torch.as_tensor(known), 20, max_steps=20, device=device, progress=False
+    )
+    assert torch.equal(filled.image[known], torch.as_tensor(image)[known]) and filled.image.isfinite().all()
 
 
 class NoWaiting(TorchDispatchMode):

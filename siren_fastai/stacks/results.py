@@ -25,8 +25,9 @@ def show_results(
     """Draw each target above its reconstruction, with its name and PSNR (of sounds, the SNR)."""
     pairs, ranges = {}, []
     for i, name in enumerate(learn.names[: checked_count("max_n", max_n)]):
-        own = dl.loaders[i] if isinstance(dl, StackDL) else dl
-        target, reconstruction = learn.single(i).compared(own)
+        single, own = learn.single(i), dl.loaders[i] if isinstance(dl, StackDL) else dl
+        with single.no_bar():
+            target, reconstruction = single.compared(own)
         data = own.dataset
         pairs[name + _quality(target, reconstruction, data)] = target, data.clamp(reconstruction)
         ranges.append(data.display_range)

@@ -80,10 +80,14 @@ class GradientLearner(PixelLearner):
         """The PSNR in dB of `render()` for the image in [0, 1] that the gradients are of; None if it isn't known."""
         return None if self.dls.image is None else psnr(self.render(), self.dls.image)
 
+    @delegates(show_pictures)
     def show_results(
         self,
         ds_idx: int = 1,  # fastai's, without effect: the whole signal is drawn
-        **kwargs,  # of `show_pictures`
+        dl=None,  # likewise
+        max_n=None,  # likewise
+        shuffle: bool = False,  # likewise
+        **kwargs,
     ):
         """Draw the fitted signal, between 0 and 1; of an image that is known, target, reconstruction and error."""
         fitted, image = self.render(), self.dls.image

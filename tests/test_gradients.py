@@ -187,9 +187,19 @@ def test_results_are_drawn_with_the_truth_where_it_is_known():
         (GradientDataLoaders.from_image(smooth(), bs=64), ["target", "from gradients", "error"]),
         (GradientDataLoaders.from_gradients(signal_gradients(smooth())), ["from gradients"]),
     ):
-        figure = gradient_learner(dls, [2, 8, 3]).show_results()
+        figure = gradient_learner(dls, [2, 8, 3]).show_results(max_n=4)
         assert [ax.get_title() for ax in figure.axes][: len(titles)] == titles
         plt.close(figure)
+
+
+def test_a_batch_is_drawn_as_the_whole_field():
+    field = signal_gradients(smooth(channels=1))
+    figure = GradientDataLoaders.from_gradients(field).show_batch(figsize=(4, 2))
+    for axis, ax in enumerate(figure.axes):
+        assert ax.get_title() == f"gradient along axis {axis}"
+        torch.testing.assert_close(torch.tensor(ax.images[0].get_array().data), field[..., 0, axis])
+        assert ax.images[0].get_clim() == (-field.abs().max(), field.abs().max())
+    plt.close(figure)
 
 
 def test_a_network_that_has_no_bias_is_rendered_but_not_given_out(tmp_path):
@@ -209,6 +219,8 @@ def test_loaders_refuse_what_is_no_field_of_gradients():
         GradientDataLoaders.from_gradients(signal_gradients(smooth()), mean=[0.5, 0.5])
     with pytest.raises(ValueError, match="regular grid"):
         GradientDataLoaders.from_gradients(signal_gradients(smooth()), coords="line")
+    with pytest.raises(TypeError, match="`off_grid` is an option for values"):
+        GradientDataLoaders.from_image(smooth(), off_grid=True)
 
 
 def test_learners_refuse_other_loaders_and_other_networks():

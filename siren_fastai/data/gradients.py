@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from fastcore.meta import delegates
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from siren_fastai.coords import GRIDS
 from siren_fastai.data.loaders import PixelDataLoaders
+from siren_fastai.figures import show_pictures
 from siren_fastai.gradients import DENSITY, gradient_axes, signal_gradients, signal_shape
 from siren_fastai.images import load_image
 
 __all__ = ["GradientDataLoaders", "Signal"]
+
+OF_VALUES = ("off_grid", "rate", "time_scale", "value_range")  # options of `from_array` that gradients don't have
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class GradientDataLoaders(PixelDataLoaders):
     image: Tensor | None = None
 
     @classmethod
-    @delegates(PixelDataLoaders.from_array.__func__, but=["value_range", "off_grid", "rate", "time_scale"])
+    @delegates(PixelDataLoaders.from_array.__func__, but=list(OF_VALUES))
     def from_gradients(
         cls,
         gradients: Tensor | np.ndarray,  # (*positions, c, d), as `signal_gradients` gives them
@@ -45,6 +49,8 @@ class GradientDataLoaders(PixelDataLoaders):
         The other options are those of `from_array`, for which the field is an array at its own positions.
         Raises: as `from_array`; ValueError for another number of derivatives than axes, or of means than channels.
         """
+        for name in kwargs.keys() & set(OF_VALUES):
+            raise TypeError(f"`{name}` is an option for values, and gradients don't have it: leave it out")
         gradients = torch.as_tensor(gradients)
         if gradients.dim() < 3 or gradients.shape[-1] != gradients.dim() - 2:
             raise ValueError(
@@ -80,6 +86,20 @@ class GradientDataLoaders(PixelDataLoaders):
         dls = cls.from_gradients(gradients, image.mean((0, 1)), coords=coords, density=density, **kwargs)
         dls.image = image
         return dls
+
+    @delegates(show_pictures, but=["value_range"])
+    def show_batch(
+        self,
+        b=None,  # fastai's, without effect: the whole field is drawn
+        max_n=None,  # likewise
+        **kwargs,
+    ) -> Figure:
+        """Draw the gradients along each axis; 0 is the middle between black and white."""
+        data = self.train_ds
+        field = data.to_picture(data.values).unflatten(-1, (-1, len(data.shape)))
+        largest = max(1e-6, float(field.nan_to_num().abs().max()))
+        pictures = {f"gradient along axis {k}": part for k, part in enumerate(field.unbind(-1))}
+        return show_pictures(pictures, **{"value_range": (-largest, largest), **kwargs})
 
 
 def _channel_means(mean, c: int) -> Tensor:

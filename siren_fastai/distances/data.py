@@ -21,14 +21,18 @@ from siren_fastai.distances.nearest import nearest_distances
 __all__ = ["SurfaceDL", "SurfaceDataLoaders", "SurfacePoints"]
 
 LENGTH_ERROR = 0.01  # of a normal, at most
-FREE, FREE_SEED = 1 << 15, 0  # positions in free space; 1000 steps of 512 draw each 16 times
+FREE, FREE_SEED, REACH = (
+    1 << 15,
+    0,
+    1.1,
+)  # positions in free space; they go beyond the box, whose corners are wrong else
 TENSORS = "coords", "normals", "free", "distances"
 
 
 class SurfacePoints:
     """Points (n, d) in [-1, 1]^d on a surface with normals (n, d) of length 1 that point outside, on one device.
 
-    `free` are positions (m, d) spread evenly over [-1, 1]^d, and `distances` (m,) theirs from the nearest points. A
+    `free` are positions (m, d) spread evenly over [-1.1, 1.1]^d, and `distances` (m,) theirs from the nearest points. A
     position p is `p * scale + center` in the user's units.
     """
 
@@ -36,7 +40,9 @@ class SurfacePoints:
 
     def __init__(self, coords: Tensor, normals: Tensor, center: Sequence[float], scale: float, n_free: int):
         self.coords, self.normals, self.center, self.scale = coords, normals, tuple(center), scale
-        self.free = SobolEngine(self.dimensions, scramble=True, seed=FREE_SEED).draw(n_free).to(coords) * 2 - 1
+        self.free = (
+            SobolEngine(self.dimensions, scramble=True, seed=FREE_SEED).draw(n_free).to(coords).mul(2).sub(1).mul(REACH)
+        )
         self.distances = nearest_distances(self.free, coords, normals)
         self.loss_func = DistanceLoss()
 

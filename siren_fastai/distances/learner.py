@@ -21,7 +21,7 @@ from siren_fastai.render import render
 
 __all__ = ["DistanceLearner", "distance_learner", "start_as_ball_"]
 
-HIDDEN, OMEGA = (64, 64, 64), 10.0  # a lower frequency than for images: distances have no fine detail
+HIDDEN, OMEGA = (64, 64, 64), 15.0  # a lower frequency than for images: distances have no fine detail
 MAX_SAMPLES = 1 << 28  # of `render`: 1 GB
 BALL_STEPS, BALL_BATCH, BALL_RADIUS, BALL_RATE = 200, 1024, 0.5, 1e-3
 
@@ -102,14 +102,14 @@ def distance_learner(
     dls: SurfaceDataLoaders,  # points with normals
     model: nn.Module | None = None,  # positions (n, d) -> (n, 1), twice differentiable; None starts as a ball
     opt_func: Callable = fast_adam,  # as for `siren_learner`
-    lr: float = 1e-3,  # the default of `fit_fast` and `fit_one_cycle`
+    lr: float = 2e-3,  # the default of `fit_fast` and `fit_one_cycle`
     moms: tuple[float, float, float] = (0.9, 0.8, 0.9),  # momentum at the start, the peak and the end of one cycle
     wd: float = 0.0,  # weight decay
     **kwargs,
 ) -> DistanceLearner:
     """A Learner that turns a network into the signed distance to the surface of `dls`; a loss of its own is optional.
 
-    A `model` that is given stays as it is. The default, a SIREN of three layers of 64 with omega_0 = 10, begins as the
+    A `model` that is given stays as it is. The default, a SIREN of three layers of 64 with omega_0 = 15, begins as the
     distance to a ball: from random weights, the paper's loss often ends in another solution than the distance.
     Raises: ValueError for a model that doesn't read the positions or gives more than one value.
     """

@@ -14,5 +14,6 @@ learn.single(1).validate()               # one of them, as an ordinary learner
 dls = PixelDataLoaders.from_images("photos", size=64)  # a folder: one network for each image
 learn = stack_learner(dls, [2, 64, 64, 64, 3])
 learn.fit_fast(20)
+learn.show_results()                     # targets above reconstructions
 learn.save_fields("fields")
 """

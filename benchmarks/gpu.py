@@ -28,6 +28,7 @@ import threading
 import time
 from pathlib import Path
 
+import torch
 from report import report
 
 LIMITS = dict(suite=70, levels=115, goal=75, many=80, codec=80, memory=45, loops=150)  # seconds of each part
@@ -99,6 +100,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="tiny images, to try every part")
     parser.add_argument("--name", default="gpu", help="of the JSON file")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch sees no CUDA device here; `--device cpu --quick` tries the parts without one")
     rows, started = [], time.monotonic()
     notes = dict(seeds=[0, 1, 2], seconds="wall clock", quick=options.quick, device=options.device)
     for name in options.parts:

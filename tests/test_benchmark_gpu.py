@@ -108,3 +108,11 @@ def test_the_table_is_printed_and_stored(gpu, tmp_path, monkeypatch, capsys):
     assert [row["part"] for row in stored["rows"]] == ["many"] * 3 + ["codec"] * 3
     assert stored["about"]["quick"] is True
     assert "| codec | one | training | 2 | s | 1–3 | 7 |" in capsys.readouterr().out
+
+
+def test_a_machine_without_a_gpu_is_told_so(gpu, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "no CUDA device here; `--device cpu --quick`" in capsys.readouterr().err

@@ -24,6 +24,7 @@ SIZES = {
     "12_inpainting": ("glyphs, epochs, steps = 4000, 5, None", "glyphs, epochs, steps = 60, 1, 20"),
     "13_training_wheels": ("seeds, epochs, steps = 3, 10, 150", "seeds, epochs, steps = 1, 3, 5"),
     "15_gradients": ("size, width, epochs, seeds = 64, 128, 8, 3", "size, width, epochs, seeds = 16, 8, 1, 1"),
+    "16_distances": ("epochs, samples, size = 40, 10_000, 64", "epochs, samples, size = 1, 200, 24"),
     "17_many_pictures": ("size, width, epochs, seeds = 64, 64, 30, 3", "size, width, epochs, seeds = 16, 8, 2, 1"),
     "14_audio": (
         "seconds, epochs, size, film_epochs = 2, 45, 32, 8",

@@ -21,11 +21,8 @@ from siren_fastai.distances.nearest import nearest_distances
 __all__ = ["SurfaceDL", "SurfaceDataLoaders", "SurfacePoints"]
 
 LENGTH_ERROR = 0.01  # of a normal, at most
-FREE, FREE_SEED, REACH = (
-    1 << 15,
-    0,
-    1.1,
-)  # positions in free space; they go beyond the box, whose corners are wrong else
+FREE, FREE_SEED = 1 << 15, 0  # positions in free space
+REACH = 1.1  # how far they go in each direction: beyond the box, or its corners would be off by up to 0.3
 TENSORS = "coords", "normals", "free", "distances"
 
 

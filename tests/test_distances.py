@@ -8,6 +8,8 @@ import pytest
 import torch
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
+from matplotlib import pyplot as plt
+from matplotlib.contour import ContourSet
 from torch import nn
 
 from siren_fastai.data.share import Share
@@ -371,6 +373,50 @@ def test_points_few_or_in_a_plane_are_fitted():
     with learn.no_bar(), learn.no_logging():
         learn.fit_fast(1)
     assert learn.render(size=4).isfinite().all()
+
+
+@pytest.mark.parametrize("d, panels", [(2, 1), (3, 5)])
+def test_results_are_drawn_with_a_line_on_the_surface(d, panels):
+    learn = distance_learner(loaders(d=d, box=[-1] * d + [1] * d), TrueDistance(ball()))
+    learn.show_results(size=33)
+    figure = plt.gcf()
+    axes = [ax for ax in figure.axes if ax.images]
+    assert len(axes) == panels
+    middle = axes[panels // 2]
+    (line,) = [part for part in middle.collections if isinstance(part, ContourSet)]
+    radius = np.linalg.norm(line.get_paths()[0].vertices, axis=1)
+    height = float(middle.get_title()[3:] or 0) if d == 3 else 0.0
+    np.testing.assert_allclose(radius, np.sqrt(0.25 - height**2), atol=0.02)
+    plt.close(figure)
+
+
+def test_a_line_lies_in_its_image_where_the_surface_is_not_in_the_middle():
+    points, normals = surface_points(ball(0.2), 100, 2)
+    shift = torch.tensor([0.5, -0.5])
+    dls = SurfaceDataLoaders.from_points(points + shift, normals, box=[-1, -1, 1, 1], device="cpu")
+    distance_learner(dls, TrueDistance(lambda x: ball(0.2)(x - shift))).show_results()
+    ax = plt.gcf().axes[0]
+    (line,) = [part for part in ax.collections if isinstance(part, ContourSet)]
+    np.testing.assert_allclose(line.get_paths()[0].vertices.mean(0), [-0.5, 0.5], atol=0.02)  # column, row
+    assert ax.images[0].get_extent() == [-1, 1, 1, -1]
+    plt.close()
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_batch_is_drawn_at_its_positions(d):
+    loaders(d=d).show_batch()
+    (drawn,) = [part for part in plt.gcf().axes[0].collections if len(part.get_array())]
+    values = drawn.get_array()
+    assert len(values) % 2 == 0 and not values[: len(values) // 2].any() and values.max() > 0
+    plt.close()
+
+
+def test_what_has_no_meaning_for_distances_says_what_to_use():
+    learn = distance_learner(loaders(), TrueDistance(ball()))
+    with pytest.raises(TypeError, match="use `render"):
+        learn.predict([0.0, 0.0])
+    with pytest.raises(TypeError, match="save_mesh"):
+        learn.to_html("ball.html")
 
 
 def test_a_solid_is_no_page(tmp_path):

@@ -15,6 +15,7 @@ from torch.quasirandom import SobolEngine
 from siren_fastai.data import IndexedDL
 from siren_fastai.data.indexed import checked_count
 from siren_fastai.data.share import batch_size
+from siren_fastai.distances.figures import show_points
 from siren_fastai.distances.loss import DistanceLoss
 from siren_fastai.distances.nearest import nearest_distances
 
@@ -90,6 +91,14 @@ class SurfaceDL(IndexedDL):
         drawn = torch.randint(len(data.free), (batch_size(b),), generator=self.device_generator(), device=data.device)
         on, free = self.create_batch(self.own_part(b)), data.free_at(self.share.of(drawn))  # all drew the same
         return tuple(torch.cat(parts) for parts in zip(on, free, strict=True))
+
+    def show_batch(self, b=None, max_n=None, ctxs=None, show=True, unique=False, **kwargs):
+        """Draw a batch's positions, scaled to [-1, 1], by the colour of their distances.
+
+        Options of fastai's are without effect; others are those of `show_points`.
+        """
+        positions, targets = self.one_batch() if b is None else b
+        show_points(positions, targets[:, 0], **kwargs)
 
 
 class SurfaceDataLoaders(DataLoaders):

@@ -12,6 +12,7 @@ from fastcore.meta import delegates
 from torch import Tensor, nn
 
 from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.figures import show_distances
 from siren_fastai.distances.loss import WithGradient
 from siren_fastai.distances.mesh import surface_mesh
 from siren_fastai.learner import IndexedLearner, PixelLearner
@@ -78,6 +79,27 @@ class DistanceLearner(IndexedLearner):
         if self.dls.train_ds.dimensions != 3:
             raise ValueError("a mesh needs points in three dimensions; in the plane, draw the zero contour of `render`")
         return surface_mesh(self.render(box, size), self.box if box is None else box)
+
+    @delegates(show_distances, but=["values", "box"])
+    def show_results(
+        self,
+        ds_idx: int = 1,  # fastai's, without effect, as `dl`, `max_n` and `shuffle` are: all of the space is drawn
+        dl=None,
+        max_n=None,
+        shuffle: bool = False,
+        size: int | Sequence[int] = 64,  # as for `render`
+        **kwargs,
+    ):
+        """Draw the distance and its surface, in three dimensions as five slices along the first axis."""
+        show_distances(self.render(size=size), self.box, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """fastai's, which doesn't apply: data here are points with normals. Raises: TypeError."""
+        raise TypeError("`predict` needs an item of the data, a point with a normal: use `render(box, size)`")
+
+    def to_html(self, *args, **kwargs):
+        """A page shows an image. Raises: TypeError."""
+        raise TypeError("a page shows an image, not distances: use `render`, or `save_mesh(path, *learn.mesh())`")
 
     def distance_error(
         self,

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from siren_fastai.audio.files import load_audio, save_audio
 from siren_fastai.images import load_image, save_image
 from siren_fastai.inpainting.files import load_network
 
@@ -52,7 +53,7 @@ def readme_blocks(language: str) -> list[str]:
 
 
 def test_every_python_block_of_the_readme_is_run_here():
-    assert len(readme_blocks("python")) == 5
+    assert len(readme_blocks("python")) == 6
 
 
 def test_the_readmes_five_lines_and_its_zoom_run(folder):
@@ -96,6 +97,25 @@ def test_the_readmes_network_for_holes_is_trained_and_fills_one(folder):
     filled = run(block, changes)["filled"]
     assert torch.equal(filled[mask > 0], load_image(folder / "photo.png")[mask > 0]) and filled.isfinite().all()
     assert load_network(folder / "unet.safetensors").settings["conv"] == "gated"
+
+
+@pytest.mark.slow
+def test_the_readmes_sound_film_gradients_solid_and_folder_run(folder):
+    save_audio(np.sin(np.arange(4000) / 20), folder / "clip.wav", 8000)
+    for place in ("frames", "folder"):
+        (folder / place).mkdir()
+    for i in range(4):
+        save_image(torch.full((8, 10, 3), i / 4), folder / "frames" / f"{i}.png")
+        save_image(torch.rand(10, 12, 3), folder / "folder" / f"{i}.png")
+    save_image(torch.rand(20, 24, 3), folder / "photo.png")
+    points = torch.nn.functional.normalize(torch.randn(600, 3), dim=1)
+    changes = {"fit_fast(40)": "fit_fast(1)", "size=64": "size=12", "size=128": "size=8", "size=512": "size=24"}
+    start = {"points": points, "normals": points}
+    exec("from siren_fastai.all import *", start)
+    names = run(readme_blocks("python")[5], changes, start)
+    assert load_audio(folder / "network.wav")[0].shape == (4000, 1)
+    assert names["between"].shape == (20, 8, 10, 3) and names["large"].shape[0] == 24
+    assert (folder / "solid.obj").stat().st_size > 1000 and len(list((folder / "fields").glob("*.safetensors"))) == 4
 
 
 @pytest.mark.slow

@@ -171,8 +171,14 @@ def test_a_part_of_a_sound_is_read_in_seconds(tmp_path):
     np.testing.assert_array_equal(dls.train_ds.values, tone()[80:240])
     assert len(PixelDataLoaders.from_audio(tone(), RATE, seconds=99.0).train_ds) == 400
     assert PixelDataLoaders.from_audio(tone()[:, 0], RATE).train_ds.values.shape == (400, 1)
-    samples = (tone() * 32767).astype(np.int16)
-    assert PixelDataLoaders.from_audio(samples, RATE).train_ds.value_range == (-1, 1)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "float32"])
+def test_samples_of_an_array_are_those_of_its_file(tmp_path, kind):
+    rate, samples = wavfile.read(save_audio(tone(), tmp_path / "a.wav", RATE, kind))
+    arrays, file = PixelDataLoaders.from_audio(samples, rate), PixelDataLoaders.from_audio(tmp_path / "a.wav")
+    assert arrays.train_ds.value_range == (-1, 1)
+    assert torch.equal(arrays.train_ds.values, file.train_ds.values)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +189,13 @@ def test_a_part_of_a_sound_is_read_in_seconds(tmp_path):
         (tone(), {"rate": RATE, "start": 1.0}, ValueError, "no samples from 1 s on: the sound has 0.05 s"),
         (tone(), {"rate": RATE, "seconds": -1}, ValueError, "`seconds` must be seconds, 0 or more"),
         (3 * tone(), {"rate": RATE}, ValueError, "must be in `value_range`"),
+        (
+            np.zeros((9, 9, 2)),
+            {"rate": RATE},
+            ValueError,
+            r"samples must be \(n,\) or \(n, channels\), got \(9, 9, 2\)",
+        ),
+        (np.zeros(9, np.int64), {"rate": RATE}, TypeError, "uint8, int16 or int32, got int64"),
         ([0.0, 1.0], {"rate": RATE}, TypeError, "path of a wave file or an array, got list"),
         ("a.wav", {"rate": RATE}, ValueError, "the file states its own"),
     ],

@@ -122,6 +122,13 @@ def test_two_images_of_one_name_and_an_empty_folder_are_errors(tmp_path, photos,
     assert "there are no images in" in capsys.readouterr().err
 
 
+def test_an_image_whose_experiment_would_be_where_the_scores_are_is_named_before_any_fit(tmp_path, photos, capsys):
+    picture_file(photos / "scores.json.png")
+    assert fit_all(tmp_path, photos) == 2
+    assert "scores.json.png would be where the scores are written; rename it" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_jobs_are_for_folders(tmp_path, photos, capsys):
     assert fit_all(tmp_path, photos / "a.png") == 2
     assert "--jobs is for a folder of images" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from learners import picture, quiet
 
@@ -131,6 +132,30 @@ def test_saved_files_are_not_replaced_unasked(folder, tmp_path):
     learn.save_fields(target, overwrite=True)
     assert load_checkpoint(target / "c.safetensors").size == (9, 9)
     assert (target / "c.csv").read_text() == "mine"  # nothing was trained, so there is no history to write
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "a", "b"], ["a", "b"], ["a", "b", "c", "d"], ["", "a", "b"], [1, 2, 3], ["a/b", "a", "b"]]
+)
+def test_names_that_would_lose_a_network_are_errors(folder, tmp_path, names):
+    learn = quiet(stack_learner(PixelDataLoaders.from_images(folder), WIDTHS))
+    learn.dls.names = names
+    with pytest.raises(ValueError, match="3 different names, one for each network|can't be one"):
+        learn.save_fields(tmp_path / "fields")
+    assert not (tmp_path / "fields").exists()
+
+
+@pytest.mark.filterwarnings("ignore:load_learner")
+def test_an_exported_stack_renders_saves_and_trains_again(folder, tmp_path):
+    learn = quiet(stack_learner(PixelDataLoaders.from_images(folder, path=tmp_path), WIDTHS))
+    learn.export("stack.pkl")
+    assert len(learn.dls.train) and "3 signals of" in repr(learn.dls)
+    loaded = quiet(load_learner(tmp_path / "stack.pkl"))
+    assert loaded.names == learn.names and loaded.dls.padding == 0
+    torch.testing.assert_close(loaded.render("c", size=12), learn.render("c", size=12))
+    assert load_checkpoint(loaded.save_fields(tmp_path / "fields")[0]).size == (8, 12)
+    loaded.dls = learn.dls
+    loaded.fit_fast(1)
 
 
 def test_two_processes_do_not_write_to_one_folder(folder, tmp_path):

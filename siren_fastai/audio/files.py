@@ -12,7 +12,7 @@ from torch import Tensor
 from siren_fastai.files import replacing
 from siren_fastai.image_pairs import as_array
 
-__all__ = ["checked_rate", "load_audio", "save_audio"]
+__all__ = ["as_floats", "checked_rate", "load_audio", "save_audio"]
 
 # One unit in each type of sample, as soundfile scales them. SciPy reads 24 bits into the upper ones of 32.
 UNITS = {"uint8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
@@ -39,11 +39,22 @@ def load_audio(
         ) from error
     if not samples.size or rate < 1:
         raise ValueError(f"{path} holds no sound: {len(samples)} samples at {rate} Hz")
-    samples = samples[:, None] if samples.ndim == 1 else samples
+    return as_floats(samples[:, None] if samples.ndim == 1 else samples), rate
+
+
+def as_floats(
+    samples: np.ndarray,  # floats, or of a wave file's integers: uint8, int16 or int32
+) -> np.ndarray:  # float32
+    """Samples as floats: integers are scaled to [-1, 1), where uint8 is silent at 128; floats stay.
+
+    Raises: TypeError for another type, whose scale isn't known.
+    """
     unit = UNITS.get(samples.dtype.name)
+    if unit is None and samples.dtype.kind != "f":
+        raise TypeError(f"samples must be floats in [-1, 1], uint8, int16 or int32, got {samples.dtype}")
     if unit is None:
-        return samples.astype(np.float32), rate
-    return ((samples.astype(np.float64) - (unit if samples.dtype == np.uint8 else 0)) / unit).astype(np.float32), rate
+        return samples.astype(np.float32)
+    return ((samples.astype(np.float64) - (unit if samples.dtype == np.uint8 else 0)) / unit).astype(np.float32)
 
 
 def save_audio(

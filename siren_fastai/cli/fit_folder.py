@@ -56,8 +56,10 @@ def fit_folder(
 
 
 def _check_names(chosen: Chosen, fits: dict[str, Path]) -> None:
-    """Raise CommandError for images whose experiments would be the same."""
+    """Raise CommandError for images whose experiments would be the same, or where the scores are written."""
     for path in images_in(chosen.image_filepath):
+        if path.stem == SCORES:
+            raise CommandError(f"the experiment of {path.name} would be where the scores are written; rename it")
         if fits[path.stem] != path:
             raise CommandError(f"{path.name} and {fits[path.stem].name} would both be {path.stem}; rename one")
 

@@ -139,11 +139,11 @@ class PixelDataLoaders(DataLoaders):
     ) -> "PixelDataLoaders":
         """From a sound, as `load_audio` reads it: the metric is the SNR, and `learn.save_audio` writes it back.
 
-        The other options are those of `from_array`.
+        Integers of an array are scaled as those of a file. The other options are those of `from_array`.
         Raises: ValueError for a file that can't be read, a missing or superfluous `rate`, or a part without samples.
         """
         values, rate = read_sound(source, rate, start, seconds)
-        return cls.from_array(values, value_range=None if is_scaled(values) else value_range, rate=rate, **kwargs)
+        return cls.from_array(values, value_range=value_range, rate=rate, **kwargs)
 
     @classmethod
     @delegates(from_array.__func__, but=["value_range"])

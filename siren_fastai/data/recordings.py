@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siren_fastai.audio.files import checked_rate, load_audio
+from siren_fastai.audio.files import as_floats, checked_rate, load_audio
 from siren_fastai.datasets.folder import image_files, read_images
 from siren_fastai.image_pairs import as_array
 
@@ -20,14 +20,14 @@ CHANNELS = {None: None, "gray": 1, "rgb": 3}
 
 def read_sound(
     source,  # the path of a wave file, or samples (n,) or (n, channels)
-    rate: int | None = None,  # samples per second of an array
+    rate: float | None = None,  # samples per second of an array
     start: float = 0.0,  # seconds to leave out at the beginning
     seconds: float | None = None,  # length, at most; None is all the rest
 ) -> tuple[np.ndarray, float]:  # (n, channels), and samples per second
-    """Read a sound, or a part of it.
+    """Read a sound, or a part of it. Integers of an array are scaled as those of a file.
 
-    Raises: TypeError for another source; ValueError for a `rate` that is missing for an array or given for a file, a
-    part without samples, and as `load_audio`.
+    Raises: TypeError for another source or type of samples; ValueError for a `rate` that is missing for an array or
+    given for a file, an array of another shape, a part without samples, and as `load_audio`.
     """
     if isinstance(source, (str, os.PathLike)):
         if rate is not None:
@@ -37,6 +37,9 @@ def read_sound(
         if rate is None:
             raise ValueError("`rate` must be the samples per second of an array, as rate=16000")
         values, rate = as_array(source), checked_rate(rate)
+        if values.ndim not in (1, 2):
+            raise ValueError(f"samples must be (n,) or (n, channels), got {values.shape}")
+        values = as_floats(values)
     else:
         raise TypeError(f"`source` must be the path of a wave file or an array, got {type(source).__name__}")
     values = values[:, None] if values.ndim == 1 else values

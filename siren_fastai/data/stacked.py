@@ -132,7 +132,11 @@ class StackDataLoaders(DataLoaders):
     def padding(self) -> float:
         """The share of training's samples that are padding: what different sizes cost, from 0 to below 1."""
         sizes = [dl.epoch_size for dl in self.train.loaders]
-        return 1 - sum(sizes) / (len(sizes) * max(sizes))
+        return 1 - sum(sizes) / (len(sizes) * max(sizes)) if max(sizes) else 0.0
+
+    def new_empty(self) -> "StackDataLoaders":
+        """The same signals without samples: what `learn.export` keeps."""
+        return type(self)([dls.new_empty() for dls in self.fits], self.names)
 
     @delegates(show_pairs, but=["pairs", "labels", "ranges"])
     def show_batch(

@@ -51,12 +51,18 @@ class GradientLearner(PixelLearner):
 
         Raises: ValueError if it doesn't end in a linear layer with a bias, which takes up the mean.
         """
-        network = copy.deepcopy(self.model.network)
+        network, offset = copy.deepcopy(self.model.network), self._offset()
         output = output_layer(network)
         if output is None or output.bias is None:
             raise ValueError(f"the network must end in a linear layer with a bias, got {output}: use `learn.render`")
+        before = self._samples(network)
         with torch.no_grad():
-            output.bias += self._offset().to(output.bias)
+            output.bias += offset.to(output.bias)
+        if not torch.allclose(self._samples(network), before + offset, rtol=1e-4, atol=1e-3):
+            raise ValueError(
+                "the network must give the values of its last linear layer as they are, or the bias can't take up the "
+                "signal's mean: use `learn.render`"
+            )
         return network
 
     def to_html(
@@ -98,9 +104,12 @@ class GradientLearner(PixelLearner):
 
     def _offset(self) -> Tensor:
         """What is missing to the signal's mean, for each channel (c,)."""
+        return self.dls.train_ds.signal.mean - self._samples(self.model.network).double().mean(0).float()
+
+    def _samples(self, network: nn.Module) -> Tensor:
+        """A network's values at the signal's samples, (n, c)."""
         signal = self.dls.train_ds.signal
-        values = render(self.model.network, None, None, signal.grid, None, shape=signal.shape)
-        return signal.mean - values.flatten(0, -2).double().mean(0).float()
+        return render(network, None, None, signal.grid, None, shape=signal.shape).flatten(0, -2)
 
 
 class ImagePSNR(Metric):

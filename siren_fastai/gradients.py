@@ -79,6 +79,7 @@ def mix_gradients(
             "`first` and `second` must be gradients (*positions, channels, axes) of one shape, got "
             f"{tuple(first.shape)} and {tuple(second.shape)}"
         )
+    second = second.to(first)
     if share is None:
         return torch.where((second.norm(dim=-1) > first.norm(dim=-1))[..., None], second, first)
     share = torch.as_tensor(share).to(first)

@@ -85,7 +85,8 @@ def test_a_mix_takes_the_longer_gradient_or_shares():
     first, second = signal_gradients(smooth()), signal_gradients(smooth().flip(1))
     longer = mix_gradients(first, second)
     torch.testing.assert_close(longer.norm(dim=-1), torch.maximum(first.norm(dim=-1), second.norm(dim=-1)))
-    torch.testing.assert_close(mix_gradients(first, second, 0.25), 0.75 * first + 0.25 * second)
+    for other in (second, second.double()):
+        torch.testing.assert_close(mix_gradients(first, other, 0.25), 0.75 * first + 0.25 * second)
 
 
 @pytest.mark.parametrize("density", [1, 2, 3])
@@ -212,11 +213,23 @@ def test_a_network_that_has_no_bias_is_rendered_but_not_given_out(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Hardtanh(-2, 0)])
+def test_a_network_that_changes_its_last_layers_values_is_not_given_out(last, tmp_path):
+    dls = GradientDataLoaders.from_image(smooth(channels=1), bs=64)
+    learn = gradient_learner(dls, nn.Sequential(*siren_model([2, 8, 1]), last))
+    for refused in (learn.signal_network, lambda: save_checkpoint(learn, tmp_path / "no.safetensors")):
+        with pytest.raises(ValueError, match="the values of its last linear layer as they are"):
+            refused()
+    assert not list(tmp_path.iterdir())
+
+
 def test_loaders_refuse_what_is_no_field_of_gradients():
     with pytest.raises(ValueError, match=r"\(\*positions, channels, axes\)"):
         GradientDataLoaders.from_gradients(smooth())
     with pytest.raises(ValueError, match="`mean` must be"):
         GradientDataLoaders.from_gradients(signal_gradients(smooth()), mean=[0.5, 0.5])
+    with pytest.raises(ValueError, match="`mean` must be finite"):
+        GradientDataLoaders.from_gradients(signal_gradients(smooth()), mean=math.nan)
     with pytest.raises(ValueError, match="regular grid"):
         GradientDataLoaders.from_gradients(signal_gradients(smooth()), coords="line")
     with pytest.raises(TypeError, match="`off_grid` is an option for values"):

@@ -106,4 +106,6 @@ def _channel_means(mean, c: int) -> Tensor:
     mean = torch.as_tensor(mean, dtype=torch.float32).cpu()
     if mean.numel() not in (1, c) or mean.dim() > 1:
         raise ValueError(f"`mean` must be a number or one for each of {c} channels, got {tuple(mean.shape)}")
+    if not mean.isfinite().all():
+        raise ValueError(f"`mean` must be finite, got {mean.tolist()}")
     return mean.expand(c).clone()

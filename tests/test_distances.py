@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.contour import ContourSet
 from torch import nn
 
+from siren_fastai.data import PixelDataLoaders
 from siren_fastai.data.share import Share
 from siren_fastai.distances.data import SurfaceDataLoaders
 from siren_fastai.distances.learner import distance_learner, start_as_ball_
@@ -89,6 +90,11 @@ def test_a_glyph_is_upright_as_images_are():
     assert top < 0 < bottom
 
 
+def test_dollars_in_a_text_are_characters():
+    above = torch.stack([torch.full((50,), -0.65), torch.linspace(-1, 1, 50)], dim=1)
+    assert glyph("$R$")(above).min() > 0 > glyph("R")(above).min()  # three characters are wider than high
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -96,7 +102,12 @@ def test_a_glyph_is_upright_as_images_are():
         (lambda: torus(0.2, 0.5), "`major` must be above `minor`"),
         (lambda: polygon([]), "one or more outlines"),
         (lambda: polygon([[(0, 0), (1, 1)]]), r"shapes \[\(2, 2\)\]"),
+        (lambda: polygon([[(0, 0), (1, np.nan), (1, 1)]]), "finite numbers"),
+        (lambda: polygon([[(1, 1)] * 3]), "not all one point"),
         (lambda: glyph(" "), "must have an outline"),
+        (lambda: glyph(""), "must have an outline"),
+        (lambda: glyph("\u200b"), "must have an outline"),
+        (lambda: surface_points(ball(), -1, 2), "`n` must be an integer of 1 or more"),
         (lambda: surface_points(lambda x: x[:, 0] + 5, 10, 2), "found 0 of 10 points"),
     ],
 )
@@ -196,6 +207,18 @@ def test_the_papers_loss_is_the_sum_of_its_four_means_over_all_positions():
     torch.testing.assert_close(DistanceLoss.paper()(pred, target), expected)
 
 
+@pytest.mark.parametrize("network", [siren_model([2, 8, 1]), finer_model(2, 1, 8, 1, scale_gradient=True)])
+def test_gradients_work_in_inference_mode_and_reach_the_positions(network):
+    model, x = WithGradient(network), torch.rand(5, 2)
+    with torch.inference_mode():
+        found = model(x), model(x.clone())
+    for values in found:
+        torch.testing.assert_close(values, model(x))
+    x.requires_grad_()
+    (slopes,) = torch.autograd.grad(model(x)[:, 0].sum(), x)
+    torch.testing.assert_close(slopes, model(x)[:, 1:])
+
+
 def test_a_batch_is_surface_points_and_as_many_free_positions_drawn_anew():
     dls = loaders()
     x, y = dls.one_batch()
@@ -246,6 +269,31 @@ def test_positions_are_scaled_to_the_box_and_values_back():
     error = learn.distance_error(lambda x: 100 * ball()((x - shift) / 100), size=9)
     assert error["max"] < 1e-3
     assert learn.distance_error(lambda x: 100 * ball()((x - shift) / 100) + 3, size=9)["mean"] == pytest.approx(3)
+
+
+def test_errors_far_from_the_origin_are_exact_and_each_position_has_one_distance():
+    points, normals = surface_points(ball(), 200, 2)
+    far = torch.tensor([5e5, 4e6], dtype=torch.float64)
+    dls = SurfaceDataLoaders.from_points(points + far, normals, device="cpu", n_free=64)
+    learn = distance_learner(dls, TrueDistance(lambda x: ball()(x * dls.train_ds.scale) / dls.train_ds.scale))
+    center = torch.tensor(dls.train_ds.center, dtype=torch.float64)
+    assert learn.distance_error(lambda x: ball()(x - center), size=150)["max"] < 1e-5  # 22 500 positions, in two parts
+    for wrong in (lambda x: ball()(x - center)[:, None], lambda x: 0.0):
+        with pytest.raises(ValueError, match=r"one number for each of 64 positions"):
+            learn.distance_error(wrong, size=8)
+
+
+def test_predictions_belong_to_their_targets():
+    learn = distance_learner(loaders(n=200, box=[-1, -1, 1, 1]), TrueDistance(polygon([SQUARE])))
+    with learn.no_bar():
+        values, targets = learn.get_preds()
+    assert values.shape == targets.shape == (400, 3)
+    on = (targets[:, 1:] != 0).any(1)
+    assert on.sum() == 200
+    true = polygon([SQUARE])
+    torch.testing.assert_close(values[on, 0], true(learn.dls.train_ds.coords))  # in the order of the points
+    near = learn.dls.train_ds.distances[:, None] == targets[~on, 0]
+    torch.testing.assert_close(values[~on, 0], true(learn.dls.train_ds.free)[near.int().argmax(0)])
 
 
 def test_training_lowers_the_error_and_validation_and_export_work(tmp_path):
@@ -305,6 +353,22 @@ def test_a_mesh_of_the_true_distance_lies_on_the_surface_and_faces_outside(tmp_p
     np.testing.assert_array_equal(faces, triangles + 1)
 
 
+@pytest.mark.parametrize("start, side", [((5e5, 4e6, 0.0), 1.0), ((0.0, 0.0, 0.0), 1e-8), ((0.0, 0.0, 0.0), 1e9)])
+def test_a_mesh_keeps_its_shape_wherever_it_lies(start, side, tmp_path):
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, 12)] * 3, indexing="ij")
+    box = [*start, *(x + side for x in start)]
+    vertices, triangles = surface_mesh(torch.stack(axes).norm(dim=0) - 0.5, box)
+    lines = save_mesh(tmp_path / "ball.obj", vertices, triangles).read_text().splitlines()
+    found = np.array([line.split()[1:] for line in lines if line.startswith("v ")], dtype=float)
+    np.testing.assert_allclose(found, vertices, rtol=0, atol=1e-6 * side)
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, np.nan]])
+def test_a_mesh_in_a_bad_box_is_an_error(box):
+    with pytest.raises(ValueError, match="three starts, then three greater ends"):
+        surface_mesh(np.linspace(-1, 1, 27).reshape(3, 3, 3), box)
+
+
 def test_bad_meshes_are_errors(tmp_path):
     with pytest.raises(ValueError, match="never through 0"):
         surface_mesh(np.ones((3, 3, 3)), [0, 0, 0, 1, 1, 1])
@@ -327,6 +391,7 @@ def test_bad_meshes_are_errors(tmp_path):
         (lambda p, n: dict(margin=-1), "`margin` must be 0 or more"),
         (lambda p, n: dict(box=[0, 0, 1, 1]), "`box` must contain the points"),
         (lambda p, n: dict(box=[0, 0, 1]), "`box` must be 2 starts"),
+        (lambda p, n: dict(box=[-np.inf, -1, np.inf, 1]), "`box` must be 2 starts"),
         (lambda p, n: dict(bs=0), "`bs` must be an integer"),
         (lambda p, n: dict(n_free=0), "`n_free` must be an integer"),
         (lambda p, n: dict(points=torch.where(p > 0.4, torch.nan, p)), "rows aren't: drop them"),
@@ -347,6 +412,13 @@ def test_a_network_for_other_data_is_an_error(model):
         distance_learner(loaders(), model)
 
 
+def test_other_loaders_and_a_list_of_widths_are_errors():
+    with pytest.raises(TypeError, match="must be `SurfaceDataLoaders`"):
+        distance_learner(PixelDataLoaders.from_array(torch.rand(8, 8, 1)))
+    with pytest.raises(TypeError, match=r"as `siren_model\(\[2, 64, 64, 1\]\)`, got \[2, 8, 1\]"):
+        distance_learner(loaders(), [2, 8, 1])
+
+
 @pytest.mark.parametrize(
     "box, size, message",
     [
@@ -358,6 +430,7 @@ def test_a_network_for_other_data_is_an_error(model):
         (None, 0, "`size` must be an integer of 2 or more"),
         (None, 8.5, "`size` must be an integer"),
         (None, (8, 8, 8), "or 2 of them"),
+        (None, (8,), "or 2 of them"),
         (None, 100_000, "10,000,000,000 samples"),
     ],
 )

@@ -162,7 +162,7 @@ def _frame(points: Tensor, margin: float, box: Sequence[float] | None) -> tuple[
     if box is not None:
         d = points.shape[1]
         box = torch.as_tensor(box, dtype=torch.float64)
-        if box.shape != (2 * d,) or not (box[:d] < box[d:]).all():
+        if box.shape != (2 * d,) or not box.isfinite().all() or not (box[:d] < box[d:]).all():
             raise ValueError(f"`box` must be {d} starts, then {d} greater ends, got {box.tolist()}")
         if (low < box[:d]).any() or (high > box[d:]).any():
             raise ValueError(f"`box` must contain the points, which reach from {low.tolist()} to {high.tolist()}")

@@ -11,14 +11,14 @@ from fastai.torch_core import default_device
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
-from siren_fastai.distances.data import SurfaceDataLoaders
+from siren_fastai.distances.data import SurfaceDataLoaders, SurfacePoints
 from siren_fastai.distances.figures import show_distances
 from siren_fastai.distances.loss import WithGradient
 from siren_fastai.distances.mesh import surface_mesh
 from siren_fastai.learner import IndexedLearner, PixelLearner
 from siren_fastai.models.siren import siren_model
 from siren_fastai.optimizers import fast_adam
-from siren_fastai.render import render
+from siren_fastai.render import CHUNK, render
 
 __all__ = ["DistanceLearner", "distance_learner", "start_as_ball_"]
 
@@ -93,6 +93,10 @@ class DistanceLearner(IndexedLearner):
         """Draw the distance and its surface, in three dimensions as five slices along the first axis."""
         show_distances(self.render(size=size), self.box, **kwargs)
 
+    def get_preds(self, *args, **kwargs):
+        """fastai's, batch by batch: points on the surface, then as many free positions. `reorder` has no effect."""
+        return super().get_preds(*args, **{**kwargs, "reorder": False})
+
     def predict(self, *args, **kwargs):
         """fastai's, which doesn't apply: data here are points with normals. Raises: TypeError."""
         raise TypeError("`predict` needs an item of the data, a point with a normal: use `render(box, size)`")
@@ -103,19 +107,18 @@ class DistanceLearner(IndexedLearner):
 
     def distance_error(
         self,
-        distance: Callable[[Tensor], Tensor],  # the true one, from positions (n, d) to (n,), in the user's units
+        distance: Callable[[Tensor], Tensor],  # the true one, in the user's units: float64 positions (n, d) to (n,)
         size: int | Sequence[int] = 64,  # as for `render`
     ) -> dict[str, float]:
         """How far the network is from a distance that is known: mean and greatest absolute error on a grid.
 
-        In the user's units. The grid covers all of `learn.box`.
+        In the user's units. The grid covers all of `learn.box`; `distance` is called with a part of it at a time.
+        Raises: ValueError for a `distance` that doesn't give one number for each position.
         """
-        values, data = self.render(size=size), self.dls.train_ds
-        axes = [
-            torch.linspace(c - data.scale, c + data.scale, n) for c, n in zip(data.center, values.shape, strict=True)
-        ]
-        positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, data.dimensions)
-        error = (values.flatten() - distance(positions)).abs()
+        values, d = self.render(size=size), self.dls.train_ds.dimensions
+        ends = zip(self.box[:d], self.box[d:], values.shape, strict=True)
+        positions = torch.cartesian_prod(*(torch.linspace(*end, dtype=torch.float64) for end in ends))
+        error = (values.flatten() - torch.cat([_distances(distance, part) for part in positions.split(CHUNK)])).abs()
         return {"mean": float(error.mean()), "max": float(error.max())}
 
 
@@ -133,13 +136,16 @@ def distance_learner(
 
     A `model` that is given stays as it is. The default, a SIREN of three layers of 64 with omega_0 = 15, begins as the
     distance to a ball: from random weights, the paper's loss often ends in another solution than the distance.
-    Raises: ValueError for a model that doesn't read the positions or gives more than one value.
+    Raises: TypeError for other loaders or a model that is no network; ValueError for one that doesn't read the
+        positions or gives more than one value.
     """
+    if not isinstance(getattr(dls, "train_ds", None), SurfacePoints):
+        raise TypeError("`dls` must be `SurfaceDataLoaders`, which `from_points(points, normals)` makes")
     d = dls.train_ds.dimensions
     device = getattr(dls, "device", None) or default_device()
     if model is None:
         model = start_as_ball_(siren_model([d, *HIDDEN, 1], OMEGA).to(device), d)
-    _check_model(model.to(device), dls.train_ds.coords.new_zeros(2, d))
+    _check_model(model, dls.train_ds.coords.new_zeros(2, d))
     return DistanceLearner(dls, WithGradient(model), opt_func=opt_func, lr=lr, moms=moms, wd=wd, **kwargs)
 
 
@@ -165,12 +171,24 @@ def start_as_ball_(
 def _check_model(model: nn.Module, x: Tensor) -> None:
     d = x.shape[1]
     needed = f"`model` must read positions of {d} coordinates and give one value, as `siren_model([{d}, 64, 64, 1])`"
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{needed}, got {model!r}")
     try:
-        shape = tuple(model(x).shape)
+        shape = tuple(model.to(x.device)(x).shape)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{needed}; it fails: {error}") from error
     if shape != (2, 1):
         raise ValueError(f"{needed}; it gives {shape[1:]} for each")
+
+
+def _distances(distance: Callable[[Tensor], Tensor], positions: Tensor) -> Tensor:
+    found = torch.as_tensor(distance(positions)).cpu()
+    if found.shape != positions.shape[:1]:
+        raise ValueError(
+            f"`distance` must give one number for each of {len(positions)} positions, {(len(positions),)}, got shape "
+            f"{tuple(found.shape)}"
+        )
+    return found
 
 
 def _sides(size: int | Sequence[int], region: np.ndarray) -> tuple[int, ...]:
@@ -178,9 +196,10 @@ def _sides(size: int | Sequence[int], region: np.ndarray) -> tuple[int, ...]:
     d = len(region) // 2
     spans = region[d:] - region[:d]
     sides = [size] if isinstance(size, numbers.Integral) else list(size) if isinstance(size, Sequence) else []
-    if len(sides) not in (1, d) or any(not isinstance(n, numbers.Integral) or n < 2 for n in sides):
+    alone = isinstance(size, numbers.Integral)
+    if (len(sides) != d and not alone) or any(not isinstance(n, numbers.Integral) or n < 2 for n in sides):
         raise ValueError(f"`size` must be an integer of 2 or more, or {d} of them, got {size!r}")
-    if len(sides) == 1:
+    if alone:
         sides = [max(2, round(size * span / spans.max())) for span in spans]
     if math.prod(sides) > MAX_SAMPLES:
         raise ValueError(

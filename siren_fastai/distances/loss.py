@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from siren_fastai.models.chain_rule import has_written_slopes, values_and_slopes
-from siren_fastai.models.derivatives import check_slopes
+from siren_fastai.models.derivatives import check_slopes, derivative, differentiable
 
 __all__ = ["DistanceLoss", "WithGradient"]
 
@@ -15,7 +15,7 @@ __all__ = ["DistanceLoss", "WithGradient"]
 class WithGradient(nn.Module):
     """A network from positions to one value, which gives the value and its gradient by the positions.
 
-    It works where gradients are off, as in validation. `network` is the network.
+    It works where gradients are off, as in validation and `torch.inference_mode`. `network` is the network.
     Shapes: (n, d) -> (n, 1 + d), the value first.
     Raises: ValueError for FINER layers that leave a factor out of their gradient; set their `scale_gradient`.
     """
@@ -31,12 +31,12 @@ class WithGradient(nn.Module):
     def forward(self, coords: Tensor) -> Tensor:
         if has_written_slopes(self.network, coords):
             return torch.cat(values_and_slopes(self.network, coords), dim=1)
-        training = torch.is_grad_enabled()
-        with torch.enable_grad():
-            coords = coords.detach().requires_grad_()
+        kept = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            coords = differentiable(coords, kept)
             values = self.network(coords)
-            (slopes,) = torch.autograd.grad(values.sum(), coords, create_graph=training)
-        return torch.cat([values if training else values.detach(), slopes], dim=1)
+            slopes = derivative(values[:, 0], coords, kept)
+            return torch.cat([values if kept else values.detach(), slopes], dim=1)
 
 
 class DistanceLoss(nn.Module):

@@ -1,5 +1,6 @@
 """A surface as triangles: marching cubes, and OBJ files."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from siren_fastai.files import replacing
 
 __all__ = ["save_mesh", "surface_mesh"]
 
+DIGITS = 6  # of a mesh's longest side, at least
+
 
 def surface_mesh(
     values: Tensor | np.ndarray,  # (n0, n1, n2) distances, at least 2 samples along each axis
@@ -19,11 +22,13 @@ def surface_mesh(
 ) -> tuple[np.ndarray, np.ndarray]:  # vertices (v, 3) in the box's units, and triangles (f, 3) of their indices
     """Triangles where a volume of distances is 0, by marching cubes. Counter-clockwise seen from outside.
 
-    Raises: ValueError if the values aren't a volume or don't change their sign.
+    Raises: ValueError if the values aren't a volume or don't change their sign, or for a box that is empty.
     """
     values, box = np.asarray(values), np.asarray(box, dtype=float)
     if values.ndim != 3 or min(values.shape) < 2:
         raise ValueError(f"`values` must be a volume with two samples or more along each axis, got {values.shape}")
+    if box.shape != (6,) or not np.isfinite(box).all() or not (box[:3] < box[3:]).all():
+        raise ValueError(f"`box` must be three starts, then three greater ends, got {box.tolist()}")
     if not values.min() < 0 < values.max():
         raise ValueError(f"no surface: values go from {values.min():.3g} to {values.max():.3g}, and never through 0")
     spacing = (box[3:] - box[:3]) / (np.array(values.shape) - 1)
@@ -38,12 +43,21 @@ def save_mesh(
 ) -> Path:
     """Write triangles as a Wavefront OBJ file, which most 3-D programs read; return its path.
 
+    Positions are rounded to a millionth of the mesh's longest side or finer, wherever it lies.
     Raises: ValueError for another suffix than ".obj".
     """
     path = Path(path)
     if path.suffix.lower() != ".obj":
         raise ValueError(f"`path` must end in .obj, got {str(path)!r}")
+    vertices = np.asarray(vertices, dtype=float)
+    decimals = _decimals(vertices)
     with replacing(path) as temporary, open(temporary, "w", encoding="ascii") as file:
-        file.writelines(f"v {x:.6g} {y:.6g} {z:.6g}\n" for x, y, z in vertices)
+        file.writelines(f"v {x:.{decimals}f} {y:.{decimals}f} {z:.{decimals}f}\n" for x, y, z in vertices)
         file.writelines(f"f {a} {b} {c}\n" for a, b, c in np.asarray(triangles) + 1)
     return path
+
+
+def _decimals(vertices: np.ndarray) -> int:
+    """The digits after the point that keep a millionth of the longest side."""
+    side = float(np.ptp(vertices, axis=0).max()) if len(vertices) else 0.0
+    return max(0, DIGITS - math.floor(math.log10(side))) if 0 < side < math.inf else DIGITS

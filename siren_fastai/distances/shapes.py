@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siren_fastai.data.indexed import checked_count
+
 __all__ = ["ball", "extruded", "glyph", "polygon", "surface_points", "torus"]
 
 Shape = Callable[[Tensor], Tensor]
@@ -46,13 +48,15 @@ def torus(
 def polygon(
     rings: Sequence,  # closed outlines (m, 2), m >= 3, that don't cross; a ring inside another is a hole
 ) -> Shape:
-    """The distance to polygons in the plane. Raises: ValueError for rings of another shape, or none."""
+    """The distance to polygons in the plane. Raises: ValueError for rings that are no finite outlines, or none."""
     rings = [torch.as_tensor(np.asarray(ring), dtype=torch.float64) for ring in rings]
     if not rings or any(ring.dim() != 2 or ring.shape[1] != 2 or len(ring) < 3 for ring in rings):
         found = [tuple(ring.shape) for ring in rings]
         raise ValueError(f"`rings` must be one or more outlines of shape (m, 2), m >= 3, got shapes {found}")
     starts, ends = torch.cat(rings), torch.cat([ring.roll(-1, 0) for ring in rings])
     keep = (starts != ends).any(1)
+    if not starts.isfinite().all() or not keep.any():
+        raise ValueError("`rings` must be of finite numbers, and not all one point")
 
     def distance(x: Tensor) -> Tensor:
         a, b = starts[keep].to(x), ends[keep].to(x)
@@ -76,12 +80,14 @@ def glyph(
     Curves are polygons. Raises: ValueError for a text without an outline.
     """
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.path import Path
+    from matplotlib.textpath import text_to_path
 
     _check_above_zero("height", height)
-    if not text.strip():
+    vertices, codes = text_to_path.get_text_path(FontProperties(family="DejaVu Sans"), text)
+    if not len(vertices):
         raise ValueError(f"`text` must have an outline, got {text!r}")
-    rings = TextPath((0, 0), text, size=100, prop=FontProperties(family="DejaVu Sans")).to_polygons()
+    rings = Path(vertices, codes).to_polygons()
     low, high = (bound(np.concatenate(rings), axis=0) for bound in (np.min, np.max))
     scale = height / (high - low).max()
     return polygon([(ring - (low + high) / 2)[:-1, ::-1] * (-scale, scale) for ring in rings])
@@ -112,6 +118,7 @@ def surface_points(
 
     Raises: ValueError if nearly no position of [-1, 1]^d is that near to the surface.
     """
+    n = checked_count("n", n)
     generator, found, count = torch.Generator().manual_seed(seed), [], 0
     for _ in range(MAX_ROUNDS):
         x = torch.rand(DRAWS, d, generator=generator, dtype=torch.float64) * 2 - 1

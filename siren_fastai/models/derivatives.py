@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from siren_fastai.models.chain_rule import has_written_slopes, written_slopes
 from siren_fastai.models.finer import FinerLayer
 
-__all__ = ["GradientOf", "LaplacianOf", "check_slopes"]
+__all__ = ["GradientOf", "LaplacianOf", "check_slopes", "derivative", "differentiable"]
 
 
 class GradientOf(nn.Module):
@@ -37,9 +37,9 @@ class GradientOf(nn.Module):
             return written_slopes(self.network, x)
         kept = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
-            x = _differentiable(x, kept)
+            x = differentiable(x, kept)
             values = self.network(x)
-            parts = [_derivative(values[:, k], x, kept, last=k == values.shape[1] - 1) for k in range(values.shape[1])]
+            parts = [derivative(values[:, k], x, kept, last=k == values.shape[1] - 1) for k in range(values.shape[1])]
             return torch.cat(parts, dim=1)
 
 
@@ -63,10 +63,10 @@ class LaplacianOf(nn.Module):
         _check_coords(x)
         kept = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
-            x = _differentiable(x, kept)
+            x = differentiable(x, kept)
             slopes = GradientOf(self.network)(x)
             d, last = x.shape[1], slopes.shape[1] - 1
-            curvatures = [_derivative(slopes[:, k], x, kept, last=k == last)[:, k % d] for k in range(last + 1)]
+            curvatures = [derivative(slopes[:, k], x, kept, last=k == last)[:, k % d] for k in range(last + 1)]
             return torch.stack(curvatures, dim=1).view(len(x), -1, d).sum(2)
 
 
@@ -84,15 +84,23 @@ def _check_coords(x: Tensor) -> None:
         raise ValueError(f"coordinates must be floats (n, d), got {x.dtype} of shape {tuple(x.shape)}")
 
 
-def _differentiable(x: Tensor, kept: bool) -> Tensor:
+def differentiable(
+    x: Tensor,  # coordinates (n, d)
+    kept: bool,  # whether gradients are on
+) -> Tensor:
     """Coordinates to differentiate by: `x` itself where it is a part of a graph that goes on, else a copy."""
     if kept and x.requires_grad:
         return x
     return (x.clone() if x.is_inference() else x.detach()).requires_grad_()
 
 
-def _derivative(values: Tensor, x: Tensor, kept: bool, last: bool) -> Tensor:
-    """The derivatives (n, d) of `values` (n,) by `x`; `kept` makes them differentiable, `last` frees the graph."""
+def derivative(
+    values: Tensor,  # (n,), computed from `x`
+    x: Tensor,  # (n, d), of `differentiable`
+    kept: bool,  # makes the derivatives differentiable
+    last: bool = True,  # frees the graph, unless it is kept
+) -> Tensor:  # (n, d)
+    """The derivatives of `values` by `x`, each of its own row."""
     if not values.requires_grad:  # constant: the slope of a linear network with frozen weights
         return torch.zeros_like(x)
     return torch.autograd.grad(

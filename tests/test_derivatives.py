@@ -170,3 +170,11 @@ def test_states_go_from_a_network_to_its_gradient_and_back():
 def test_anything_but_positions_is_an_error(coords):
     with pytest.raises(ValueError, match=r"must be floats \(n, d\)"):
         GradientOf(sirens())(coords)
+
+
+@pytest.mark.parametrize("derivative", [GradientOf, LaplacianOf])
+def test_no_positions_have_no_derivatives_and_values_without_channels_are_an_error(derivative):
+    with torch.no_grad():
+        assert len(derivative(sirens())(positions()[:0])) == 0
+    with pytest.raises(ValueError, match=r"must give values \(n, c\)"):
+        derivative(nn.Sequential(sirens(), nn.Flatten(0)))(positions())

@@ -20,6 +20,7 @@ from siren_fastai.distances.loss import DistanceLoss, WithGradient
 from siren_fastai.distances.mesh import save_mesh, surface_mesh
 from siren_fastai.distances.nearest import nearest_distances
 from siren_fastai.distances.shapes import ball, extruded, glyph, polygon, surface_points, torus
+from siren_fastai.fits.checkpoint import save_checkpoint
 from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.page.save import save_page
@@ -311,8 +312,9 @@ def test_training_lowers_the_error_and_validation_and_export_work(tmp_path):
     loaded = load_learner(tmp_path / "square.pkl")
     torch.testing.assert_close(loaded.render(size=8), values)
     assert loaded.box == learn.box
-    with pytest.raises(ValueError, match="no samples to train on"):
-        loaded.fit(1)
+    for train in (lambda: loaded.fit(1), lambda: loaded.lr_find(show_plot=False)):
+        with pytest.raises(ValueError, match="no samples to train on"):
+            train()
 
 
 def test_a_saved_learner_continues_with_the_same_weights(tmp_path):
@@ -484,12 +486,15 @@ def test_a_batch_is_drawn_at_its_positions(d):
     plt.close()
 
 
-def test_what_has_no_meaning_for_distances_says_what_to_use():
+def test_what_has_no_meaning_for_distances_says_what_to_use(tmp_path):
     learn = distance_learner(loaders(), TrueDistance(ball()))
     with pytest.raises(TypeError, match="use `render"):
         learn.predict([0.0, 0.0])
     with pytest.raises(TypeError, match="save_mesh"):
         learn.to_html("ball.html")
+    with pytest.raises(TypeError, match="`learn.save` or `learn.export`"):
+        save_checkpoint(learn, tmp_path / "ball.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_solid_is_no_page(tmp_path):

@@ -93,6 +93,12 @@ class DistanceLearner(IndexedLearner):
         """Draw the distance and its surface, in three dimensions as five slices along the first axis."""
         show_distances(self.render(size=size), self.box, **kwargs)
 
+    @delegates(IndexedLearner.lr_find)
+    def lr_find(self, *args, **kwargs):
+        """fastai's. Raises: ValueError if there are no samples, as in a learner that was exported and loaded."""
+        self._need_samples()
+        return super().lr_find(*args, **kwargs)
+
     def get_preds(self, *args, **kwargs):
         """fastai's, batch by batch: points on the surface, then as many free positions. `reorder` has no effect."""
         return super().get_preds(*args, **{**kwargs, "reorder": False})

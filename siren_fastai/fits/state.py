@@ -109,7 +109,10 @@ def checkpoint_of(
 
     `epoch` counts the rows of `MetricHistory`, and is 0 without it. Of a `GradientLearner` it is a copy of the network
     that is the signal, and has no optimiser state.
+    Raises: TypeError for data that are no signal on a grid, such as points on a surface.
     """
+    if not hasattr(learn.dls.train_ds, "grid"):
+        raise TypeError("a checkpoint keeps one signal of a grid: keep this learner by `learn.save` or `learn.export`")
     data, state = learn.dls.train_ds, None if learn.opt is None else learn.opt.state_dict()
     epochs = len(learn.metric_history.rows) if hasattr(learn, "metric_history") else 0
     if isinstance(learn, GradientLearner):

@@ -39,6 +39,8 @@ class GradientOf(nn.Module):
         with torch.inference_mode(False), torch.enable_grad():
             x = differentiable(x, kept)
             values = self.network(x)
+            if values.dim() != 2:
+                raise ValueError(f"`network` must give values (n, c), got shape {tuple(values.shape)}")
             parts = [derivative(values[:, k], x, kept, last=k == values.shape[1] - 1) for k in range(values.shape[1])]
             return torch.cat(parts, dim=1)
 
@@ -67,7 +69,7 @@ class LaplacianOf(nn.Module):
             slopes = GradientOf(self.network)(x)
             d, last = x.shape[1], slopes.shape[1] - 1
             curvatures = [derivative(slopes[:, k], x, kept, last=k == last)[:, k % d] for k in range(last + 1)]
-            return torch.stack(curvatures, dim=1).view(len(x), -1, d).sum(2)
+            return torch.stack(curvatures, dim=1).view(len(x), (last + 1) // d, d).sum(2)
 
 
 def check_slopes(network: nn.Module) -> None:

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from siren_fastai.callbacks.metric_history import MetricHistory
+from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.snapshots import SnapshotCallback
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.data.stacked import StackDataLoaders
 from siren_fastai.default_model import model_for
@@ -27,6 +29,9 @@ from siren_fastai.stacks.history import StackHistory
 from siren_fastai.stacks.results import show_results
 
 __all__ = ["StackLearner", "StackLoss", "stack_learner"]
+
+
+MIXING = (GradientClip, MixHandler, QuantizeAware)  # one norm, one mixture, one step size for all networks
 
 
 class StackLoss(nn.Module):
@@ -131,11 +136,16 @@ class StackLearner(Learner):
         return save_fields(self, folder, overwrite)
 
     def add_cb(self, cb):
-        """As fastai's. Raises: ValueError for callbacks that would mix what belongs to different networks."""
-        if (cb if isinstance(cb, type) else type(cb)) is GradientClip or isinstance(cb, MixHandler):
+        """As fastai's. Raises: ValueError for callbacks that would mix the networks, or that draw a single one."""
+        kind = cb if isinstance(cb, type) else type(cb)
+        if issubclass(kind, MIXING):
             raise ValueError(
-                f"`{getattr(cb, 'name', 'GradientClip')}` would let the networks of a stack disturb each other: leave "
-                "it out, or fit them one by one"
+                f"`{kind.__name__}` would let the networks of a stack disturb each other: leave it out, or fit them "
+                "one by one"
+            )
+        if issubclass(kind, SnapshotCallback):
+            raise ValueError(
+                f"`{kind.__name__}` renders one network: leave it out, and `learn.render(0)` draws one of a stack"
             )
         return super().add_cb(cb)
 

@@ -19,6 +19,8 @@ from siren_fastai.metrics import PSNR, SNR
 from siren_fastai.models.siren import siren_model
 from siren_fastai.quality import snr
 
+pytestmark = pytest.mark.numerics
+
 RATE = 8000
 
 

@@ -13,6 +13,8 @@ from siren_fastai.models.field import field_model
 from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import siren_model
 
+pytestmark = pytest.mark.numerics
+
 
 class Waves(nn.Module):
     """sin(2 y) + y x^2 and exp(y) cos(3 x) - z, where z is a third input, if there is one."""

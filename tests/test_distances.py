@@ -25,6 +25,8 @@ from siren_fastai.models.finer import finer_model
 from siren_fastai.models.siren import siren_model
 from siren_fastai.page.save import save_page
 
+pytestmark = pytest.mark.numerics
+
 SQUARE = [(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]
 FRAME = [SQUARE, 0.5 * np.array(SQUARE)]
 SHAPES = [

@@ -21,6 +21,8 @@ from siren_fastai.models.siren import siren_model
 from siren_fastai.page.save import page_html
 from siren_fastai.quality import psnr
 
+pytestmark = pytest.mark.numerics
+
 
 def smooth(shape=(12, 16), channels=3):
     """An image in [0, 1] of low frequencies."""

@@ -14,6 +14,8 @@ from siren_fastai.learner import siren_learner
 from siren_fastai.metrics import PSNR
 from siren_fastai.models.siren import siren_model
 
+pytestmark = pytest.mark.numerics
+
 
 def video(n=12, height=6, width=8):
     """Gray frames (n, h, w, 3) that become brighter."""

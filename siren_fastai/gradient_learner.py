@@ -36,13 +36,14 @@ class GradientLearner(PixelLearner):
         self,
         size: int | Sequence[int] | None = None,  # as for `siren_fastai.render.render`; None is the signal's
         region: Sequence[float] | None = None,  # the part of [-1, 1]^d to sample; None is everything
-        clamp: tuple[float, float] | None = (0.0, 1.0),  # values are clamped to this (low, high); None leaves them
+        clamp: tuple[float, float] | str | None = "data",  # "data" is the signal's `value_range`; None doesn't clamp
         grid: str | None = None,  # where samples lie in the region; None is the signal's grid
         **kwargs,
     ) -> Tensor:  # (*size, c) float32 on the CPU
         """Sample the signal whose gradients were fitted; at the signal's samples it has the mean that is known."""
         signal = self.dls.train_ds.signal
         grid = signal.grid if grid is None else grid
+        clamp = signal.value_range if isinstance(clamp, str) and clamp == "data" else clamp
         values = render(self.model.network, size, region, grid, None, shape=signal.shape, **kwargs) + self._offset()
         return values if clamp is None else values.clamp_(*clamp)
 
@@ -95,7 +96,7 @@ class GradientLearner(PixelLearner):
         shuffle: bool = False,  # likewise
         **kwargs,
     ):
-        """Draw the fitted signal, between 0 and 1; of an image that is known, target, reconstruction and error."""
+        """Draw the fitted signal from 0 to 1; of an image that is known, target, reconstruction and error."""
         fitted, image = self.render(), self.dls.image
         if image is None:
             return show_pictures({"from gradients": fitted}, **kwargs)

@@ -236,6 +236,17 @@ def test_loaders_refuse_what_is_no_field_of_gradients():
         GradientDataLoaders.from_gradients(signal_gradients(smooth()), coords="line")
     with pytest.raises(TypeError, match="`off_grid` is an option for values"):
         GradientDataLoaders.from_image(smooth(), off_grid=True)
+    with pytest.raises(ValueError, match="low below high"):
+        GradientDataLoaders.from_gradients(signal_gradients(smooth()), value_range=(1, 0))
+
+
+@pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
+def test_a_signal_is_clamped_to_its_own_range_only(value_range):
+    field = 50 * signal_gradients(smooth(channels=1))
+    learn = gradient_learner(GradientDataLoaders.from_gradients(field, mean=-3.0, value_range=value_range))
+    values = learn.render(clamp=None)
+    assert values.max() < 0 and (values < -1).any()
+    assert torch.equal(learn.render(), values if value_range is None else values.clamp(*value_range))
 
 
 def test_learners_refuse_other_loaders_and_other_networks():

@@ -308,3 +308,12 @@ def test_the_page_in_the_documentation_is_one_of_today_and_small():
         )
     assert values["shader"] == values_of(today)["shader"] and "dB" in values["facts"][1]
     assert len(text) < 300_000
+
+
+@pytest.mark.parametrize("name", ["photo.png", "page", ""])
+def test_a_page_is_written_to_html_files_only(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.png").write_bytes(b"a photo")
+    with pytest.raises(ValueError, match="ends in .html"):
+        save_page(siren_model([2, 8, 3]), name, (4, 5))
+    assert (tmp_path / "photo.png").read_bytes() == b"a photo" and len(list(tmp_path.iterdir())) == 1

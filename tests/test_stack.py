@@ -19,6 +19,7 @@ from siren_fastai.analysis.history import read_history
 from siren_fastai.callbacks.freeze_layers import FreezeLayers
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.callbacks.watch_fit import WatchFit
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.data.stacked import StackDL
@@ -385,6 +386,9 @@ def test_rates_may_be_an_array_or_a_tensor(rates):
         (lambda: StackDL([fit_parts(0, 1, bs=b)[0].train for b in (20, 32)]), ValueError, "number 1 has"),
         (lambda: stacked(CASES, opt_func=ranger), ValueError, "`opt_func` must be one of adam, adamw, fast_adam"),
         (lambda: stacked(CASES, cbs=GradientClip()), ValueError, "`GradientClip` would .* disturb each other"),
+        (lambda: stacked(CASES, cbs=TrainingWheels()), ValueError, "`TrainingWheels` would .* disturb each other"),
+        (lambda: stacked(CASES).predict([0.0, 0.0]), TypeError, "single"),
+        (lambda: stacked(CASES).to_html("a.html"), TypeError, "single"),
         (lambda: stacked(CASES, cbs=QuantizeAware), ValueError, "`QuantizeAware` would .* disturb each other"),
         (lambda: stacked(CASES, cbs=[QuantizeAware(5)]), ValueError, "`QuantizeAware` would .* disturb each other"),
         (lambda: stacked(CASES, cbs=WatchFit("a.webp")), ValueError, "`WatchFit` renders one network"),

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from siren_fastai.coords import GRIDS
+from siren_fastai.data.dataset import checked_range
 from siren_fastai.data.loaders import PixelDataLoaders
 from siren_fastai.figures import show_pictures
 from siren_fastai.gradients import DENSITY, gradient_axes, signal_gradients, signal_shape
@@ -17,7 +18,7 @@ from siren_fastai.images import load_image
 
 __all__ = ["GradientDataLoaders", "Signal"]
 
-OF_VALUES = ("off_grid", "rate", "time_scale", "value_range")  # options of `from_array` that gradients don't have
+OF_VALUES = ("off_grid", "rate", "time_scale")  # options of `from_array` that gradients don't have
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Signal:
     shape: tuple[int, ...]  # its samples along each axis
     grid: str  # where they lie, one of `coords.GRIDS`
     mean: Tensor  # (c,) of its samples
+    value_range: tuple[float, float] | None  # of its samples; None is not known
 
 
 class GradientDataLoaders(PixelDataLoaders):
@@ -35,13 +37,14 @@ class GradientDataLoaders(PixelDataLoaders):
     image: Tensor | None = None
 
     @classmethod
-    @delegates(PixelDataLoaders.from_array.__func__, but=list(OF_VALUES))
+    @delegates(PixelDataLoaders.from_array.__func__, but=[*OF_VALUES, "value_range"])
     def from_gradients(
         cls,
         gradients: Tensor | np.ndarray,  # (*positions, c, d), as `signal_gradients` gives them
         mean: float | Sequence[float] | Tensor = 0.5,  # of the signal: a number, or one for each channel
         coords: str = "centers",  # the regular grid on which the signal's samples lie
         density: int = DENSITY,  # of the gradients, as `signal_gradients` was given it
+        value_range: tuple[float, float] | None = None,  # of the signal, to which `render` clamps; None leaves values
         **kwargs,
     ) -> "GradientDataLoaders":
         """From a field of gradients, such as one of `mix_gradients`. Signals that differ by a constant have the same.
@@ -60,14 +63,19 @@ class GradientDataLoaders(PixelDataLoaders):
         if not isinstance(coords, str) or coords not in GRIDS:
             raise ValueError(f"`coords` must be the signal's regular grid, one of {GRIDS}, got {coords!r}")
         shape = signal_shape(gradients.shape[:-2], density)
-        signal = Signal(shape, coords, _channel_means(mean, gradients.shape[-2]))
+        signal = Signal(
+            shape,
+            coords,
+            _channel_means(mean, gradients.shape[-2]),
+            None if value_range is None else checked_range(value_range),
+        )
         positions = torch.cartesian_prod(*gradient_axes(shape, coords, density)).view(-1, len(shape)).float()
         dls = cls.from_array(gradients.flatten(-2), coords=positions, **kwargs)
         dls.train_ds.signal = dls.valid_ds.signal = signal
         return dls
 
     @classmethod
-    @delegates(from_gradients.__func__, but=["mean"])
+    @delegates(from_gradients.__func__, but=["mean", "value_range"])
     def from_image(
         cls,
         source,  # a path, a Pillow image, an array or a tensor: (h, w), (h, w, 1) or (h, w, 3)
@@ -83,7 +91,8 @@ class GradientDataLoaders(PixelDataLoaders):
         """
         image = load_image(source, size=size, mode=mode)
         gradients = signal_gradients(image, coords, density)
-        dls = cls.from_gradients(gradients, image.mean((0, 1)), coords=coords, density=density, **kwargs)
+        options = {"coords": coords, "density": density, "value_range": (0.0, 1.0), **kwargs}
+        dls = cls.from_gradients(gradients, image.mean((0, 1)), **options)
         dls.image = image
         return dls
 

@@ -32,9 +32,12 @@ def save_page(
 
     It is one file, the weights inside: it works offline, and asks nothing of any server. Browsers need WebGL2. What it
     shows differs from `render` by one grey level of 8 bits at most.
-    Raises: TypeError or ValueError for a network that a page can't draw, and as `page_html`.
+    Raises: TypeError or ValueError for a network that a page can't draw, a name that doesn't end in .html, and as
+        `page_html`.
     """
     path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a page's name ends in .html, such as 'cat.html', got {str(path)!r}")
     text = page_html(model, size, path.stem if title is None else title, **options)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from siren_fastai.callbacks.metric_history import MetricHistory
 from siren_fastai.callbacks.quantize_aware import QuantizeAware
 from siren_fastai.callbacks.snapshots import SnapshotCallback
+from siren_fastai.callbacks.training_wheels import TrainingWheels
 from siren_fastai.data import PixelDataLoaders
 from siren_fastai.data.stacked import StackDataLoaders
 from siren_fastai.default_model import model_for
@@ -31,7 +32,7 @@ from siren_fastai.stacks.results import show_results
 __all__ = ["StackLearner", "StackLoss", "stack_learner"]
 
 
-MIXING = (GradientClip, MixHandler, QuantizeAware)  # one norm, one mixture, one step size for all networks
+MIXING = (GradientClip, MixHandler, QuantizeAware, TrainingWheels)  # one norm, mixture, step size or way back for all
 
 
 class StackLoss(nn.Module):
@@ -123,6 +124,14 @@ class StackLearner(Learner):
         Raises: ValueError for a `max_n` below 1.
         """
         return show_results(self, self.dls[ds_idx] if dl is None else dl, max_n, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """`PixelLearner.predict` is for one signal. Raises: TypeError."""
+        raise TypeError("`predict` is for one signal: use `learn.single(0).predict(...)`")
+
+    def to_html(self, *args, **kwargs):
+        """A page shows one image. Raises: TypeError."""
+        raise TypeError("a page shows one image: use `learn.single(0).to_html(...)`")
 
     def save_fields(
         self,

@@ -225,10 +225,11 @@ class PixelLearner(IndexedLearner):
 
     def add_cb(self, cb):
         """As fastai's. Raises: ValueError for MixUp and CutMix, which would mix the positions of different pixels."""
-        if isinstance(cb, type) or not isinstance(cb, MixHandler):
+        kind = cb if isinstance(cb, type) else type(cb)
+        if not issubclass(kind, MixHandler):
             return super().add_cb(cb)
         raise ValueError(
-            f"`{type(cb).__name__}` mixes inputs, and an average of two positions is another position with another "
+            f"`{kind.__name__}` mixes inputs, and an average of two positions is another position with another "
             "value: leave it out; `PixelDataLoaders(..., off_grid=True)` trains between the pixels"
         )
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from fastai.callback.mixup import MixUp
 from fastai.learner import load_learner
 from fastai.torch_core import set_seed
 from matplotlib import pyplot as plt
@@ -504,3 +505,17 @@ def test_a_solid_is_no_page(tmp_path):
     with pytest.raises(ValueError, match="reads two coordinates, got layers that read \\[3, 8\\]"):
         save_page(learn.model.network, tmp_path / "solid.html", (8, 8))
     assert not (tmp_path / "solid.html").exists()
+
+
+@pytest.mark.parametrize(("shape", "d"), [(ball(), 2), (glyph("R"), 2), (torus(), 3)])
+def test_normals_that_point_inside_are_warned_of_and_others_are_not(shape, d):
+    points, normals = surface_points(shape, 300, d)
+    with pytest.warns(UserWarning, match="must point outside"):
+        SurfaceDataLoaders.from_points(points, -normals, n_free=500)
+    SurfaceDataLoaders.from_points(points, normals, n_free=500)  # a warning would be an error
+
+
+@pytest.mark.parametrize("mix", [MixUp, MixUp()])
+def test_mixed_positions_are_refused(mix):
+    with pytest.raises(ValueError, match="`MixUp` mixes positions"):
+        distance_learner(loaders(), cbs=mix)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = ["SurfaceDL", "SurfaceDataLoaders", "SurfacePoints"]
 LENGTH_ERROR = 0.01  # of a normal, at most
 FREE, FREE_SEED = 1 << 15, 0  # positions in free space
 REACH = 1.1  # how far they go in each direction: beyond the box, or its corners would be off by up to 0.3
+INSIDE = 0.9  # share of the space around the points that counts as inside: then normals seem to be turned
 TENSORS = "coords", "normals", "free", "distances"
 
 
@@ -122,6 +124,7 @@ class SurfaceDataLoaders(DataLoaders):
         use the same points and the same positions in free space.
         Raises: ValueError for points and normals that don't belong together, aren't finite or have no extent, normals
         whose length isn't 1, or points outside `box`.
+        Warns: if the space around the points counts as inside, as it does if all normals point the wrong way.
         """
         points, normals = _checked(points, "points"), _checked(normals, "normals")
         if points.shape != normals.shape:
@@ -134,6 +137,7 @@ class SurfaceDataLoaders(DataLoaders):
         coords = ((points - center) / scale).float()
         n_free = checked_count("n_free", n_free)
         data = SurfacePoints(coords, normals.float(), center.tolist(), scale, n_free).to_(device)
+        _warn_of_inner_normals(data)
         loaders = (SurfaceDL(data, bs, shuffle=train, device=device) for train in (True, False))
         return cls(*loaders, path=path, device=device)
 
@@ -153,6 +157,16 @@ def _check_lengths(normals: Tensor) -> None:
         raise ValueError(
             f"`normals` must have length 1; {int(wrong.sum())} of {len(normals)} haven't: divide by their lengths, and "
             "drop points without a normal"
+        )
+
+
+def _warn_of_inner_normals(data: SurfacePoints) -> None:
+    around = ((data.free < data.coords.amin(0)) | (data.free > data.coords.amax(0))).any(1)
+    if around.any() and (data.distances[around] < 0).float().mean() > INSIDE:
+        warnings.warn(
+            "most of the space around the points is inside by their normals, which must point outside: if that isn't "
+            "meant, use `-normals`",
+            stacklevel=3,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from fastai.callback.mixup import MixHandler
 from fastai.learner import Learner
 from fastai.torch_core import default_device
 from fastcore.meta import delegates
@@ -92,6 +93,13 @@ class DistanceLearner(IndexedLearner):
     ):
         """Draw the distance and its surface, in three dimensions as five slices along the first axis."""
         show_distances(self.render(size=size), self.box, **kwargs)
+
+    def add_cb(self, cb):
+        """As fastai's. Raises: ValueError for MixUp and CutMix, whose targets aren't those of the mixed positions."""
+        kind = cb if isinstance(cb, type) else type(cb)
+        if issubclass(kind, MixHandler):
+            raise ValueError(f"`{kind.__name__}` mixes positions, and their distances don't mix: leave it out")
+        return super().add_cb(cb)
 
     @delegates(IndexedLearner.lr_find)
     def lr_find(self, *args, **kwargs):
